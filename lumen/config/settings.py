@@ -1,0 +1,275 @@
+"""What `config.yaml` may say, typed and frozen. Every key of the file is a field here, under the same name.
+
+The reader hands over text for every scalar (a name stays `123` or `on`, a coin is never a float); the types below turn
+it into what is meant and say what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from lumen import coins
+from lumen.coins import Price
+
+UNLIMITED = '-2'
+
+Access = Literal['allowed', 'blocked']
+Theme = Literal['auto', 'light', 'dark']
+
+
+def _coins(value: Any) -> int:
+    if not isinstance(value, str):
+        raise ValueError('must be a number of coins')
+    nanocoins = coins.from_text(value)
+    if nanocoins < 0:
+        raise ValueError(f'must be 0 or more, got {value}')
+    return nanocoins
+
+
+def _maximum(value: Any) -> int | None:
+    if isinstance(value, str) and value.strip() in (UNLIMITED, '-2.0'):
+        return None
+    try:
+        return _coins(value)
+    except ValueError as error:
+        raise ValueError(str(error).replace('0 or more', '0 or more, or -2 for unlimited')) from None
+
+
+def _address(value: str) -> str:
+    value = value.strip()
+    if '@' not in value or value.startswith('@') or value.endswith('@') or ' ' in value:
+        raise ValueError(f'must be an e-mail address, got {value!r}')
+    return value
+
+
+Nanocoins = Annotated[int, BeforeValidator(_coins)]
+Maximum = Annotated[int | None, BeforeValidator(_maximum)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra='forbid', hide_input_in_errors=True, protected_namespaces=())
+
+
+class Pool(Frozen):
+    """A coin pool as configured, in nanocoins and nanocoins per hour. `max` None is unlimited, 0 is *no budget*."""
+
+    max: int | None
+    refresh: int
+    starting: int
+
+    @property
+    def is_unlimited(self) -> bool:
+        return self.max is None
+
+    @property
+    def is_none(self) -> bool:
+        return self.max == 0
+
+
+class PoolFields(Frozen):
+    """The three pool fields, each of which may be left out."""
+
+    max: Maximum | None = None
+    refresh: Nanocoins | None = None
+    starting: Nanocoins | None = None
+
+
+class ModelAccess(Frozen):
+    default: Access | None = None
+    allowed: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
+
+
+class DatabaseSettings(Frozen):
+    url: SecretStr = SecretStr('sqlite:///data/lumen.db')
+
+
+class FooterLink(Frozen):
+    label: str
+    url: str
+
+
+class App(Frozen):
+    name: str = 'Lumen'
+    tagline: str = ''
+    url: str = ''
+    secret_key: SecretStr | None = None
+    encryption_key: SecretStr | None = None
+    database: DatabaseSettings = DatabaseSettings()
+    announcement: str = ''
+    support_email: str = ''
+    github_url: str = ''
+    feature_url: str = ''
+    institution: str = ''
+    institution_url: str = ''
+    footer_links: tuple[FooterLink, ...] = ()
+    theme: Theme = 'auto'
+    trusted_proxies: tuple[str, ...] = ()
+
+
+class DevUser(Frozen):
+    email: Address
+    name: str
+
+
+class OAuth2(Frozen):
+    client_id: SecretStr | None = None
+    client_secret: SecretStr | None = None
+    server_metadata_url: str
+    redirect_uri: str = ''
+    scopes: str = 'openid email profile'
+    params: dict[str, str] = {}
+    allow_unverified_email: bool = False
+
+
+class Login(Frozen):
+    dev_users: tuple[DevUser, ...] = ()
+    oauth2: OAuth2 | None = None
+
+
+class ModelDefaults(Frozen):
+    access: Access = 'blocked'
+    ack_message: str = ''
+
+
+class Defaults(Frozen):
+    models: ModelDefaults = ModelDefaults()
+    tokens: PoolFields = PoolFields()
+
+
+class Endpoint(Frozen):
+    """One model server of a model. `model` is the name it knows the model by; the model's own name when left out."""
+
+    url: str
+    api_key: SecretStr | None = None
+    model: str | None = None
+    continuous_usage: bool = False
+    connect_timeout_seconds: float = Field(default=10, gt=0)
+    idle_timeout_seconds: float = Field(default=120, gt=0)
+
+
+class Model(Frozen):
+    name: str = Field(min_length=1, max_length=200)
+    access: Access | None = None
+    needs_ack: bool = False
+    ack_message: str = ''
+    disabled: bool = False
+    input_cost_per_million: Nanocoins
+    output_cost_per_million: Nanocoins
+    description: str = ''
+    context_window: int | None = Field(default=None, gt=0)
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    max_image_tokens: int = Field(default=1500, gt=0)
+    endpoints: tuple[Endpoint, ...] = Field(min_length=1)
+
+    @property
+    def price(self) -> Price:
+        return Price(self.input_cost_per_million, self.output_cost_per_million)
+
+
+class GroupRule(Frozen):
+    field: str
+    contains: str | None = None
+    equals: str | None = None
+
+
+class Group(PoolFields):
+    rules: tuple[GroupRule, ...] = ()
+    model_access: ModelAccess = ModelAccess()
+
+
+class AccountEntry(PoolFields):
+    """What the file says of one client or one user."""
+
+    groups: tuple[str, ...] = ()
+    model_access: ModelAccess = ModelAccess()
+
+
+class RateLimiting(Frozen):
+    limit: str = ''
+    storage_url: SecretStr | None = None
+
+
+class Budget(Frozen):
+    wait_seconds: float = Field(default=30, ge=0)
+
+
+class Monitoring(Frozen):
+    token: SecretStr | None = None
+
+
+class Prometheus(Frozen):
+    enabled: bool = False
+    token: SecretStr | None = None
+
+
+class Api(Frozen):
+    consent: bool = True
+    max_body_mb: int = Field(default=32, gt=0)
+    monitoring: Monitoring = Monitoring()
+    prometheus: Prometheus = Prometheus()
+
+
+class Settings(Frozen):
+    """The whole file. Clients are found by case-folded name, users and admins by case-folded e-mail."""
+
+    version: Literal[2] = 2
+    app: App = App()
+    login: Login = Login()
+    admins: frozenset[Address] = frozenset()
+    defaults: Defaults = Defaults()
+    models: tuple[Model, ...] = ()
+    groups: dict[str, Group] = {}
+    users: dict[str, AccountEntry] = {}
+    clients: dict[str, AccountEntry] = {}
+    rate_limiting: RateLimiting = RateLimiting()
+    budget: Budget = Budget()
+    api: Api = Api()
+
+    def is_admin(self, email: str) -> bool:
+        return email.casefold() in {address.casefold() for address in self.admins}
+
+    def model(self, name: str) -> Model | None:
+        return next((model for model in self.models if model.name == name), None)
+
+    def entry(self, kind: str, handle: str) -> AccountEntry:
+        """What the file says of the client or user: its own entry, else `clients.default`, else nothing.
+
+        An empty entry (`{}`) of a client falls back to `clients.default` too.
+        """
+        entries = self.clients if kind == 'client' else self.users
+        named = next((entry for name, entry in entries.items() if name.casefold() == handle), None)
+        if kind == 'client' and (named is None or not named.model_fields_set):
+            return self.clients.get('default', AccountEntry())
+        return named or AccountEntry()
+
+    def groups_of(self, kind: str, handle: str) -> tuple[tuple[str, Group], ...]:
+        return tuple((name, self.groups[name]) for name in self.entry(kind, handle).groups if name in self.groups)
+
+    def pool(self, kind: str, handle: str) -> Pool:
+        """The pool that the file gives to the client or user.
+
+        Fields left out come from `defaults.tokens`, and what that leaves out is 0. A user without pool fields of their
+        own gets the most generous pool among their groups.
+        """
+        entry = self.entry(kind, handle)
+        own = _stated(entry)
+        if kind == 'user' and not own:
+            pools = [self._completed(_stated(group)) for _, group in self.groups_of(kind, handle) if _stated(group)]
+            if pools:
+                return max(pools, key=_generosity)
+        return self._completed(own)
+
+    def _completed(self, stated: dict[str, int | None]) -> Pool:
+        return Pool(**({'max': 0, 'refresh': 0, 'starting': 0} | _stated(self.defaults.tokens) | stated))
+
+
+def _stated(fields: PoolFields) -> dict[str, int | None]:
+    return {name: getattr(fields, name) for name in ('max', 'refresh', 'starting') if name in fields.model_fields_set}
+
+
+def _generosity(pool: Pool) -> tuple[bool, int, int, int]:
+    return pool.is_unlimited, pool.max or 0, pool.refresh, pool.starting

@@ -1,0 +1,283 @@
+"""The two ways to the database: `read()` and `write()`, both off the event loop.
+
+Reads run on a few threads, each with its own connection. Writes go through one writer thread that commits whatever has
+queued while the last commit was under way (natural group commit): a write's future resolves only after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import peewee
+import structlog
+
+import models
+from lumen.errors import ConfigurationError, LumenError
+
+P = ParamSpec('P')
+T = TypeVar('T')
+
+log = structlog.get_logger()
+
+MAX_BATCH = 256
+BUSY_TIMEOUT_MS = 10_000
+ATTEMPTS = 5
+"""How often a batch is tried again when the database, not a statement of ours, is in the way (deadlock, lost link)."""
+
+
+class _OffLoop:
+    """Refuses to run SQL on a thread with a running event loop, where it would stop every other request."""
+
+    now: Callable[[], int]
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(f'a query on the event loop: {sql[:200]}')
+        return super().execute_sql(sql, params)  # type: ignore[misc]  # completed by the peewee class beside it
+
+
+class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
+    pass
+
+
+class PostgresqlEngine(_OffLoop, peewee.PostgresqlDatabase):
+    pass
+
+
+Engine = SqliteEngine | PostgresqlEngine
+
+
+def connect(url: str) -> Engine:
+    """The engine for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host/name?...`.
+
+    Raises ConfigurationError for any other address. The connection itself is made by the first query.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == 'sqlite':
+        path = unquote(parts.path)[1:]
+        if not path or path == ':memory:':
+            raise ConfigurationError(
+                'database.url: an SQLite database needs a file, for example sqlite:///data/lumen.db'
+            )
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return SqliteEngine(
+            path,
+            pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
+        )
+    if parts.scheme in ('postgresql', 'postgres'):
+        # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
+        return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
+    raise ConfigurationError(
+        f'database.url: must start with sqlite:/// or postgresql://, got {parts.scheme or "nothing"}'
+    )
+
+
+class _Work(NamedTuple):
+    future: Future[Any]
+    call: Callable[[], Any]
+
+
+class Database:
+    """One database with its reader threads and its writer thread.
+
+    `clock` returns microseconds since the Unix epoch and exists for tests; without it time is monotonic within the
+    process on SQLite and the server's on PostgreSQL.
+    """
+
+    def __init__(self, url: str, *, readers: int = 4, clock: Callable[[], int] | None = None):
+        self.engine = connect(url)
+        self.is_sqlite = isinstance(self.engine, SqliteEngine)
+        self._clock = clock
+        self._anchor = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        self._local = threading.local()
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._readers = ThreadPoolExecutor(max_workers=readers, thread_name_prefix='lumen-read')
+        self._writer = threading.Thread(target=self._write_forever, name='lumen-write', daemon=True)
+        self._closed = False
+        self._lock_file: int | None = None
+        self._retry_pause = threading.Event()
+        self.engine.now = self.now
+        models.database.initialize(self.engine)
+        self._writer.start()
+
+    async def read(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `call` in one read-only transaction on a reader thread."""
+        return await asyncio.wrap_future(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
+
+    async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes only."""
+        return await asyncio.wrap_future(self.submit(call, *args, **kwargs))
+
+    def read_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` for callers without an event loop: commands and tests."""
+        return self._readers.submit(self._read, lambda: call(*args, **kwargs)).result()
+
+    def write_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for callers without an event loop: commands and tests."""
+        return self.submit(call, *args, **kwargs).result()
+
+    def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue `call` for the writer without waiting. Never blocks and may be called from a `finally`."""
+        if self._closed:
+            raise RuntimeError('the database is closed')
+        future: Future[T] = Future()
+        self._queue.put(_Work(future, lambda: call(*args, **kwargs)))
+        return future
+
+    def now(self) -> int:
+        """Microseconds since the epoch, the same throughout one transaction."""
+        moment: int | None = getattr(self._local, 'moment', None)
+        if moment is None:
+            moment = self._local.moment = self._ask_time()
+        return moment
+
+    def close(self) -> None:
+        """Finish what is queued, then end the threads and their connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._writer.join()
+        workers = len(self._readers._threads)
+        barrier = threading.Barrier(workers) if workers else None
+        for _ in range(workers):
+            self._readers.submit(self._leave, barrier)
+        self._readers.shutdown(wait=True)
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def claim_serving(self) -> None:
+        """Make this the one serving process of an SQLite file, until `close`. Raises LumenError when there is one."""
+        if not self.is_sqlite:
+            return
+        descriptor = os.open(f'{self.engine.database}.serving', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise LumenError(
+                f'another Lumen is already serving {self.engine.database}; several processes need PostgreSQL'
+            ) from None
+        self._lock_file = descriptor
+
+    def _ask_time(self) -> int:
+        if self._clock is not None:
+            return self._clock()
+        if self.is_sqlite:
+            return self._anchor + time.monotonic_ns() // 1000
+        cursor = self.engine.execute_sql('select (extract(epoch from clock_timestamp()) * 1000000)::bigint')
+        return int(cursor.fetchone()[0])
+
+    def _read(self, call: Callable[[], T]) -> T:
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._transaction(read_only=True):
+                    return call()
+            except (peewee.OperationalError, peewee.InterfaceError):
+                self.engine.close()
+                if attempt == ATTEMPTS - 1:
+                    raise
+                self._retry_pause.wait(0.05 * 2**attempt)
+        raise AssertionError('unreachable')
+
+    @contextmanager
+    def _transaction(self, *, read_only: bool) -> Iterator[None]:
+        self._local.moment = None
+        if self.engine.is_closed():
+            self.engine.connect()
+        if self.is_sqlite:
+            if read_only:
+                self.engine.execute_sql('pragma query_only = 1')
+            scope = self.engine.transaction('DEFERRED' if read_only else 'IMMEDIATE')
+        else:
+            scope = self.engine.transaction()
+        with scope:
+            if read_only and not self.is_sqlite:
+                self.engine.execute_sql('set transaction isolation level repeatable read, read only')
+            try:
+                yield
+            finally:
+                self._local.moment = None
+
+    def _leave(self, barrier: threading.Barrier | None) -> None:
+        # Every reader thread must take exactly one of these, or a connection would stay open.
+        if barrier is not None:
+            barrier.wait()
+        self.engine.close()
+
+    def _write_forever(self) -> None:
+        last = False
+        while not last:
+            batch = []
+            work = self._queue.get()
+            while work is not None:
+                if work.future.set_running_or_notify_cancel():
+                    batch.append(work)
+                if len(batch) >= MAX_BATCH:
+                    break
+                try:
+                    work = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            last = work is None
+            if batch:
+                self._commit(batch)
+        self.engine.close()
+
+    def _commit(self, batch: list[_Work]) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._transaction(read_only=False):
+                    results = [self._run(work, alone=len(batch) == 1) for work in batch]
+            except (peewee.OperationalError, peewee.InterfaceError) as error:
+                log.warning('write batch failed', attempt=attempt + 1, size=len(batch), error=str(error))
+                self.engine.close()
+                if attempt == ATTEMPTS - 1:
+                    for work in batch:
+                        work.future.set_exception(error)
+                    return
+                if attempt and len(batch) > 1:  # one call may be at fault for all: let each stand for itself
+                    for work in batch:
+                        self._commit([work])
+                    return
+                self._retry_pause.wait(0.02 * 2**attempt)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the future
+                for work in batch:
+                    work.future.set_exception(error)
+                return
+            else:
+                for work, (value, failure) in zip(batch, results, strict=True):
+                    if failure is None:
+                        work.future.set_result(value)
+                    else:
+                        work.future.set_exception(failure)
+                return
+
+    def _run(self, work: _Work, *, alone: bool) -> tuple[Any, BaseException | None]:
+        if alone:
+            return work.call(), None
+        try:
+            with self.engine.savepoint():
+                return work.call(), None
+        except (peewee.OperationalError, peewee.InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            return None, error
+
+
+def now() -> int:
+    """The time of the present transaction, in microseconds since the epoch. Only within `read()` or `write()`."""
+    moment: int = models.database.obj.now()
+    return moment

@@ -1,0 +1,70 @@
+"""What can go wrong, in words that a caller may see: a code, an HTTP status, a message."""
+
+from __future__ import annotations
+
+
+class LumenError(Exception):
+    """A refusal or failure whose message is safe to show. `param` names the field at fault, where there is one."""
+
+    code = 'internal_error'
+    status = 500
+
+    def __init__(self, message: str, *, code: str | None = None, status: int | None = None, param: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.code
+        self.status = status or self.status
+        self.param = param
+
+
+class Invalid(LumenError):
+    """Something was entered that cannot be; `param` names the field."""
+
+    code = 'invalid_request'
+    status = 400
+
+
+class NotAuthenticated(LumenError):
+    code = 'invalid_api_key'
+    status = 401
+
+
+class Forbidden(LumenError):
+    code = 'forbidden'
+    status = 403
+
+
+class NotFound(LumenError):
+    code = 'not_found'
+    status = 404
+
+
+class Conflict(LumenError):
+    code = 'conflict'
+    status = 409
+
+
+class InsufficientCoins(LumenError):
+    """A pool cannot pay. Amounts are nanocoins; `available_in_seconds` is None when no refill will ever cover it."""
+
+    code = 'insufficient_coins'
+    status = 429
+
+    def __init__(self, message: str, *, balance: int, held: int, needed: int, available_in_seconds: int | None):
+        super().__init__(message)
+        self.balance = balance
+        self.held = held
+        self.needed = needed
+        self.available_in_seconds = available_in_seconds
+
+
+class ConfigurationError(LumenError):
+    """A configuration that cannot be used; the message names every fault, one a line."""
+
+    code = 'configuration'
+
+
+class MigrationsPending(LumenError):
+    """The database is behind the program."""
+
+    code = 'migrations_pending'

@@ -1,0 +1,46 @@
+"""Bringing a database to the schema of `models.py`, by the numbered steps in `migrations/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playhouse.migrations import Runner
+
+from lumen.database import Database
+from lumen.errors import MigrationsPending
+
+DIRECTORY = Path(__file__).parent.parent / 'migrations'
+LOCK = 0x4C756D656E  # any number that is ours: "Lumen"
+
+
+def migrate(database: Database) -> list[str]:
+    """Apply the steps that are missing, all or none, one process at a time. Returns their names."""
+    return database.write_now(_migrate, database)
+
+
+def pending(database: Database) -> list[str]:
+    """The names of the steps that are missing."""
+    return database.read_now(_pending, database)
+
+
+def require_current(database: Database) -> None:
+    """Raises MigrationsPending when a step is missing."""
+    missing = pending(database)
+    if missing:
+        raise MigrationsPending(f'the database lacks {", ".join(missing)}; run `lumen migrate`')
+
+
+def _migrate(database: Database) -> list[str]:
+    if not database.is_sqlite:
+        database.engine.execute_sql('select pg_advisory_xact_lock(%s)', (LOCK,))
+    missing = _pending(database)
+    Runner(database.engine, directory=str(DIRECTORY)).up()
+    return missing
+
+
+def _pending(database: Database) -> list[str]:
+    known = sorted(path.stem for path in DIRECTORY.glob('[0-9]*.py'))
+    if not database.engine.table_exists('schema_migration'):
+        return known
+    applied = {row[0] for row in database.engine.execute_sql('select name from schema_migration').fetchall()}
+    return [name for name in known if name not in applied]

