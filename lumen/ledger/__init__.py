@@ -1,0 +1,7 @@
+"""Coins: holding, settling, refilling, checking. The only rooms that write a balance, a hold or a counter."""
+
+from lumen.ledger.holds import Ask, Held
+from lumen.ledger.ledger import Ledger
+from lumen.ledger.settlement import Outcome, Settled
+
+__all__ = ['Ask', 'Held', 'Ledger', 'Outcome', 'Settled']
