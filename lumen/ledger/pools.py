@@ -45,7 +45,7 @@ class PoolState:
 
 
 def new_account(kind: str, handle: str, name: str, email: str | None, created_by: str, *, settings: Settings) -> int:
-    """Insert an account with its starting grant; return its id. Raises peewee.IntegrityError when the handle is taken."""
+    """Insert an account with its starting grant; return its id. Raises peewee.IntegrityError for a taken handle."""
     moment = now()
     pool = settings.pool(kind, handle)
     account = models.Account.create(

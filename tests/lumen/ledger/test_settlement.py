@@ -1,0 +1,167 @@
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+import models
+from lumen.coins import Price
+from lumen.config.settings import Settings
+from lumen.database import Database
+from lumen.errors import InsufficientCoins
+from lumen.ledger import Settled
+from lumen.ledger.check import differences
+from lumen.ledger.holds import place
+from lumen.ledger.settlement import settle
+from tests.conftest import Clock
+from tests.lumen.ledger.accounts import COIN, account, ask, open_client, outcome, settings
+
+TEN = settings(max='10', refresh='1', starting='10')
+
+
+def hold(database: Database, client: tuple[int, int], settings: Settings = TEN, **changes: Any) -> str:
+    return database.write_now(lambda: place(ask(*client, **changes), settings=settings, process_id='here')).request_id
+
+
+def charge(database: Database, request_id: str, input_tokens: int, output_tokens: int, **changes: Any) -> Settled:
+    settings = changes.pop('settings', TEN)
+    return database.write_now(settle, request_id, outcome(input_tokens, output_tokens, **changes), settings=settings)
+
+
+def test_a_settlement_charges_what_the_call_did_cost_and_frees_the_rest(database: Database):
+    client = database.write_now(open_client, TEN)
+    settled = charge(database, hold(database, client), 10, 20)
+    assert settled == Settled(cost=COIN // 10, shortfall=0)
+    row = database.read_now(account, client[0])
+    assert (row.balance, row.held, row.spent) == (10 * COIN - COIN // 10, 0, COIN // 10)
+    assert (row.requests, row.input_tokens, row.output_tokens) == (1, 10, 20)
+    assert database.read_now(lambda: models.Hold.select().count()) == 0
+    assert database.read_now(differences) == []
+
+
+def test_one_transaction_moves_account_key_hour_and_request(database: Database, clock: Clock):
+    client = database.write_now(open_client, TEN)
+    charge(database, hold(database, client), 10, 20, outcome='disconnected', status=499, estimated=True)
+    key = database.read_now(lambda: models.ApiKey.get_by_id(client[1]))
+    hour = database.read_now(lambda: models.HourlyUsage.get())
+    request = database.read_now(lambda: models.Request.get())
+    assert (key.requests, key.input_tokens, key.output_tokens, key.spent) == (1, 10, 20, COIN // 10)
+    assert key.last_used_at == clock()
+    assert (hour.requests, hour.input_tokens, hour.output_tokens, hour.spent) == (1, 10, 20, COIN // 10)
+    assert (hour.outcome, hour.hour, hour.model) == ('disconnected', clock() // 3_600_000_000, 'echo')
+    assert (request.outcome, request.status, request.estimated, request.cost) == ('disconnected', 499, True, COIN // 10)
+
+
+def test_settling_twice_charges_once(database: Database):
+    client = database.write_now(open_client, TEN)
+    request_id = hold(database, client)
+    assert charge(database, request_id, 10, 20) == charge(database, request_id, 90, 90)
+    assert database.read_now(account, client[0]).requests == 1
+    assert database.read_now(differences) == []
+
+
+def test_what_costs_more_than_its_hold_is_charged_while_the_pool_can(database: Database):
+    client = database.write_now(open_client, TEN)
+    assert charge(database, hold(database, client), 1000, 1000) == Settled(6 * COIN, 0)
+    assert charge(database, hold(database, client), 1000, 1000) == Settled(4 * COIN, 2 * COIN)
+    row = database.read_now(account, client[0])
+    assert (row.balance, row.spent) == (0, 10 * COIN)
+    request = database.read_now(lambda: models.Request.get(models.Request.shortfall > 0))
+    assert (request.cost, request.shortfall) == (4 * COIN, 2 * COIN)
+    assert database.read_now(differences) == []
+
+
+def test_an_overrun_does_not_touch_what_others_hold(database: Database):
+    client = database.write_now(open_client, TEN)
+    held = [hold(database, client) for _ in range(9)]
+    assert charge(database, held[0], 2000, 0) == Settled(2 * COIN, 2 * COIN)
+    assert database.read_now(account, client[0]).held == 8 * COIN
+    assert database.read_now(differences) == []
+
+
+def test_an_unlimited_pool_keeps_only_what_was_spent(database: Database):
+    unlimited = settings(max='-2')
+    client = database.write_now(open_client, unlimited)
+    charge(database, hold(database, client, unlimited), 1000, 1000, settings=unlimited)
+    row = database.read_now(account, client[0])
+    assert (row.balance, row.spent, row.granted, row.accrued) == (0, 6 * COIN, 0, 0)
+    assert database.read_now(differences) == []
+
+
+def test_a_call_keeps_the_prices_it_was_held_at(database: Database):
+    client = database.write_now(open_client, TEN)
+    request_id = hold(database, client, price=Price(COIN * 1000, 0))
+    assert charge(database, request_id, 7, 7).cost == 7 * COIN // 1000
+
+
+@pytest.mark.parametrize(
+    ('statement', 'expected'),
+    [
+        ('update account set requests = requests + 1', 'requests 2 counted on the account, 1 in its requests'),
+        ('update account set spent = spent + 1, granted = granted + 1', 'spent 0.100000001 counted on the account'),
+        ('update api_key set input_tokens = 11', 'input_tokens 11 counted on the key, 10 in its hourly usage'),
+        ('update hourly_usage set spent = 0', 'spent 0.100000000 counted on the account, 0.000000000 in its hourly'),
+        ('update request set cost = cost + 1', '0.100000001 in its requests'),
+        ('update account set held = 5', 'held 0.000000005 counted as held on the account, 0.000000000 in its holds'),
+        ('delete from request', 'requests 1 counted on the account, 0 in its requests'),
+    ],
+)
+def test_check_names_what_differs(database: Database, statement: str, expected: str):
+    client = database.write_now(open_client, TEN)
+    charge(database, hold(database, client), 10, 20)
+    assert database.read_now(differences) == []
+    database.write_now(database.engine.execute_sql, statement)
+    assert any(expected in difference for difference in database.read_now(differences))
+
+
+calls = st.lists(
+    st.tuples(
+        st.integers(0, 4_000),  # input tokens reported
+        st.integers(0, 4_000),  # output tokens reported
+        st.integers(0, 20_000),  # seconds before the hold
+        st.integers(0, 20_000),  # seconds before the settlement
+        st.booleans(),  # settled at once, or after the others
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(
+    calls=calls,
+    maximum=st.sampled_from(['-2', '0.9', '3', '12']),
+    later=st.sampled_from(['-2', '0.9', '3', '12']),
+    refresh=st.sampled_from(['0', '0.333333333', '7']),
+)
+@hypothesis_settings(
+    deadline=None,  # a transaction takes as long as the disk does
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # every example opens accounts of its own
+)
+def test_the_books_add_up_whatever_happens(
+    database: Database, clock: Clock, calls: list[Any], maximum: str, later: str, refresh: str
+):
+    configured = settings(max=maximum, refresh=refresh, starting='2')
+    changed = settings(max=later, refresh=refresh, starting='2')
+    client = database.write_now(open_client, configured)
+    open_calls = []
+    for input_tokens, output_tokens, wait, work, at_once in calls:
+        clock.advance(seconds=wait)
+        try:
+            request_id = hold(database, client, configured)
+        except InsufficientCoins:
+            continue
+        clock.advance(seconds=work)
+        if at_once:
+            charge(database, request_id, input_tokens, output_tokens, settings=configured)
+        else:
+            open_calls.append((request_id, input_tokens, output_tokens))
+        row = database.read_now(account, client[0])
+        assert 0 <= row.held <= row.balance
+    for request_id, input_tokens, output_tokens in open_calls:
+        charge(database, request_id, input_tokens, output_tokens, settings=changed)
+    row = database.read_now(account, client[0])
+    assert row.held == 0
+    assert row.granted + row.accrued - (row.spent - row.spent_unlimited) == row.balance >= 0
+    assert database.read_now(differences) == []
