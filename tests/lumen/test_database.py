@@ -1,10 +1,14 @@
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
 import peewee
+import psycopg
 import pytest
 
 import models
-from lumen.database import Database, now
+from lumen.database import Database, connect, now
+from lumen.errors import ConfigurationError, LumenError
 from tests.conftest import Clock
 
 
@@ -57,3 +61,57 @@ def test_writes_that_are_queued_are_finished_before_closing(database_url: str):
     futures = [database.submit(add_client, f'client-{number}') for number in range(50)]
     database.close()
     assert all(future.result() for future in futures)
+
+
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+def test_lost_connections_are_made_again(database_url: str, new_database: Callable[[str], Database]):
+    database = new_database(database_url)
+    database.write_now(add_client, 'before')
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute(
+            'select pg_terminate_backend(pid) from pg_stat_activity'
+            ' where pid <> pg_backend_pid() and datname = current_database()'
+        )
+    database.write_now(add_client, 'after')
+    assert database.read_now(names) == ['after', 'before']
+
+
+def test_writes_of_two_processes_do_not_lose_each_other(database_url: str, new_database: Callable[[str], Database]):
+    first, second = new_database(database_url), new_database(database_url)
+    # The proxy speaks to the one opened last, so the other speaks through its engine.
+    insert = (
+        'insert into account (kind, handle, name, active, created_at, created_by, balance, held, granted, accrued,'
+        ' spent, spent_unlimited, touched_at, refill_remainder, requests, input_tokens, output_tokens)'
+        " values ('client', '{0}', '{0}', true, 0, 'test', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
+    )
+    futures = []
+    for number in range(40):
+        futures.append(first.submit(first.engine.execute_sql, insert.format(f'first-{number}')))
+        futures.append(second.submit(second.engine.execute_sql, insert.format(f'second-{number}')))
+    for future in futures:
+        future.result(timeout=30)
+    assert len(second.read_now(names)) == 80
+
+
+def test_one_sqlite_file_is_served_by_one_process(tmp_path: Path, new_database: Callable[[str], Database]):
+    url = f'sqlite:///{tmp_path}/lumen.db'
+    new_database(url).claim_serving()
+    with pytest.raises(LumenError, match='another Lumen is already serving'):
+        new_database(url).claim_serving()
+
+
+@pytest.mark.parametrize('url', ['mysql://x/y', 'sqlite://', 'sqlite:///:memory:', 'lumen.db'])
+def test_other_addresses_are_refused_in_words(url: str):
+    with pytest.raises(ConfigurationError, match=r'database\.url'):
+        connect(url)
+
+
+def test_a_write_that_cannot_be_does_not_stop_those_beside_it(database: Database):
+    futures = [
+        database.submit(database.engine.execute_sql, 'select nonsense from account'),
+        *(database.submit(add_client, f'client-{number}') for number in range(5)),
+    ]
+    with pytest.raises(peewee.DatabaseError):
+        futures[0].result(timeout=30)
+    for future in futures[1:]:
+        assert future.result(timeout=30)
