@@ -41,7 +41,7 @@ class Account(Table):
     kind = CharField(max_length=8, constraints=[Check("kind in ('client', 'user')")])
     handle = CharField(max_length=320)
     name = CharField(max_length=320)
-    email = CharField(max_length=320, null=True)
+    email = CharField(max_length=320, default='')
     active = BooleanField(default=True)
     created_at = BigIntegerField()
     created_by = CharField(max_length=320)
@@ -72,7 +72,9 @@ class Manager(Table):
     """A user who looks after a client. At most one of a client's managers is its owner."""
 
     id = BigAutoField()
+    client_id: int
     client = ForeignKeyField(Account, backref='managers', lazy_load=False, on_delete='RESTRICT')
+    user_id: int
     user = ForeignKeyField(Account, backref='manages', lazy_load=False, on_delete='RESTRICT')
     is_owner = BooleanField(default=False)
     added_at = BigIntegerField()
@@ -89,6 +91,7 @@ class ApiKey(Table):
     """A key of an account. The key itself is never stored, only its HMAC (`digest`) and a `hint` to recognise it by."""
 
     id = BigAutoField()
+    account_id: int
     account = ForeignKeyField(Account, backref='keys', lazy_load=False, on_delete='RESTRICT')
     name = CharField(max_length=64)
     digest = CharField(max_length=64, unique=True)
@@ -132,7 +135,9 @@ class Hold(Table):
 
     id = BigAutoField()
     request_id = CharField(max_length=64, unique=True)
+    account_id: int
     account = ForeignKeyField(Account, lazy_load=False, on_delete='RESTRICT')
+    key_id: int
     key = ForeignKeyField(ApiKey, lazy_load=False, on_delete='RESTRICT')
     process_id = CharField(max_length=32, index=True)
     model = CharField(max_length=200)
@@ -151,7 +156,9 @@ class Request(Table):
 
     id = BigAutoField()
     request_id = CharField(max_length=64, unique=True)
+    account_id: int
     account = ForeignKeyField(Account, lazy_load=False, on_delete='RESTRICT', index=False)
+    key_id: int
     key = ForeignKeyField(ApiKey, lazy_load=False, on_delete='RESTRICT', index=False)
     model = CharField(max_length=200)
     endpoint = CharField(max_length=500, default='')
@@ -221,6 +228,7 @@ class Session(Table):
 
     id = BigAutoField()
     digest = CharField(max_length=64, unique=True)
+    user_id: int
     user = ForeignKeyField(Account, backref='sessions', lazy_load=False, on_delete='RESTRICT')
     created_at = BigIntegerField()
     expires_at = BigIntegerField(index=True)

@@ -116,7 +116,7 @@ class Database:
         return await asyncio.wrap_future(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
 
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes only."""
+        """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes."""
         return await asyncio.wrap_future(self.submit(call, *args, **kwargs))
 
     def read_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -275,6 +275,11 @@ class Database:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             return None, error
+
+
+def tuples(query: Any) -> list[tuple[Any, ...]]:
+    """The rows of a Peewee query as plain tuples."""
+    return list(query.tuples())
 
 
 def now() -> int:

@@ -26,7 +26,7 @@ class Account(Table):
     kind = CharField(max_length=8, constraints=[Check("kind in ('client', 'user')")])
     handle = CharField(max_length=320)
     name = CharField(max_length=320)
-    email = CharField(max_length=320, null=True)
+    email = CharField(max_length=320, default='')
     active = BooleanField(default=True)
     created_at = BigIntegerField()
     created_by = CharField(max_length=320)

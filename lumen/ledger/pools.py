@@ -44,7 +44,7 @@ class PoolState:
     full_at: int | None
 
 
-def new_account(kind: str, handle: str, name: str, email: str | None, created_by: str, *, settings: Settings) -> int:
+def new_account(kind: str, handle: str, name: str, email: str, created_by: str, *, settings: Settings) -> int:
     """Insert an account with its starting grant; return its id. Raises peewee.IntegrityError for a taken handle."""
     moment = now()
     pool = settings.pool(kind, handle)

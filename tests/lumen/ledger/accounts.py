@@ -22,7 +22,7 @@ def settings(**pool: str) -> Settings:
 def open_client(settings: Settings, name: str | None = None) -> tuple[int, int]:
     """Within a write: a client with one key. Returns the ids of both."""
     name = name or f'client-{next(_numbers)}'
-    account_id = pools.new_account('client', name, name, None, 'test', settings=settings)
+    account_id = pools.new_account('client', name, name, '', 'test', settings=settings)
     key = models.ApiKey.create(
         account=account_id, name='key', digest=f'digest-{next(_numbers)}', hint='', created_at=now(), created_by='test'
     )

@@ -1,0 +1,1 @@
+"""People, sessions, keys, and who may do what."""

@@ -1,0 +1,131 @@
+"""The Clients page as questions to the database: one page of rows, and the totals above them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import peewee
+from peewee import fn
+
+import models
+from lumen.config.settings import Settings
+from lumen.database import tuples
+from lumen.errors import Invalid
+from lumen.identity import permissions
+from lumen.identity.permissions import Action, Actor, Person
+
+PAGE_SIZE = 100
+
+TOKENS = models.Account.input_tokens + models.Account.output_tokens
+MANAGERS = models.Manager.select(fn.count(models.Manager.id)).where(models.Manager.client == models.Account.id)
+SORTS: dict[str, Any] = {
+    'name': models.Account.handle,
+    'managers': MANAGERS,
+    'active': models.Account.active,
+    'requests': models.Account.requests,
+    'tokens': TOKENS,
+    'spent': models.Account.spent,
+    'created_at': models.Account.created_at,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """One line of the table. `spent` is nanocoins, `created_at` microseconds since the epoch."""
+
+    id: int
+    name: str
+    managers: int
+    active: bool
+    requests: int
+    tokens: int
+    spent: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Over all clients that the viewer may see, whatever they search for."""
+
+    clients: int
+    requests: int
+    tokens: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPage:
+    """`rows` are one page; `total` is how many clients match."""
+
+    rows: list[ClientRow]
+    total: int
+    totals: Totals
+
+
+def rows(
+    actor: Actor,
+    *,
+    settings: Settings,
+    search: str = '',
+    active: bool | None = None,
+    sort: str = 'name',
+    descending: bool = False,
+    page: int = 0,
+    page_size: int = PAGE_SIZE,
+) -> ClientPage:
+    """One page of the clients that the actor may see. `page` counts from 0.
+
+    Raises Forbidden for those who manage none, Invalid for an unknown `sort`.
+    """
+    person = permissions.require(actor, Action.OPEN_CLIENTS, settings)
+    if sort not in SORTS:
+        raise Invalid(f'Cannot sort by {sort!r}.', param='sort')
+    visible = _visible(person)
+    matching = visible
+    text = search.replace('\x00', '').strip()
+    if text:
+        matching = matching & models.Account.handle.contains(text.casefold())
+    if active is not None:
+        matching = matching & (models.Account.active == active)
+    key = SORTS[sort].desc() if descending else SORTS[sort].asc()
+    tie = models.Account.id.desc() if descending else models.Account.id.asc()
+    query = (
+        models.Account.select(
+            models.Account.id,
+            models.Account.name,
+            MANAGERS,
+            models.Account.active,
+            models.Account.requests,
+            TOKENS,
+            models.Account.spent,
+            models.Account.created_at,
+        )
+        .where(matching)
+        .order_by(key, tie)
+        .paginate(max(0, page) + 1, page_size)
+    )
+    found = [
+        ClientRow(client_id, name, managers, bool(is_active), requests, tokens, spent, created_at)
+        for client_id, name, managers, is_active, requests, tokens, spent, created_at in tuples(query)
+    ]
+    total = models.Account.select().where(matching).count()
+    return ClientPage(found, total, _totals(visible))
+
+
+def _visible(person: Person) -> peewee.Expression:
+    clients = models.Account.kind == models.CLIENT
+    if person.is_admin:
+        return clients
+    managed = models.Manager.select(models.Manager.client).where(models.Manager.user == person.account_id)
+    return clients & models.Account.id.in_(managed)
+
+
+def _totals(visible: peewee.Expression) -> Totals:
+    query = models.Account.select(
+        fn.count(models.Account.id),
+        fn.coalesce(fn.sum(models.Account.requests), 0),
+        fn.coalesce(fn.sum(TOKENS), 0),
+        fn.coalesce(fn.sum(models.Account.spent), 0),
+    )
+    return Totals(*map(int, tuples(query.where(visible))[0]))

@@ -1,0 +1,101 @@
+"""The users who look after a client. The first one added becomes its owner; a client may have none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import models
+from lumen.config.settings import Settings
+from lumen.database import now, tuples
+from lumen.errors import Conflict, NotFound
+from lumen.identity import people, permissions, revisions
+from lumen.identity.people import PersonRow
+from lumen.identity.permissions import Action, Actor
+from lumen.records import audit
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerRow:
+    user_id: int
+    name: str
+    email: str
+    is_owner: bool
+    added_at: int
+
+
+def managers_of(actor: Actor, client_id: int, *, settings: Settings) -> list[ManagerRow]:
+    """The managers of a client, its owner first, then by name."""
+    permissions.require(actor, Action.SEE_CLIENT, settings, client_id)
+    query = (
+        models.Manager.select(
+            models.Account.id,
+            models.Account.name,
+            models.Account.email,
+            models.Manager.is_owner,
+            models.Manager.added_at,
+        )
+        .join(models.Account, on=(models.Account.id == models.Manager.user))
+        .where(models.Manager.client == client_id)
+        .order_by(models.Manager.is_owner.desc(), models.Account.name, models.Account.id)
+    )
+    return [ManagerRow(user_id, name, email, bool(owner), at) for user_id, name, email, owner, at in tuples(query)]
+
+
+def candidates(actor: Actor, client_id: int, text: str, *, settings: Settings) -> list[PersonRow]:
+    """Users who could become managers, found by name or e-mail. Only for those who may change managers."""
+    permissions.require(actor, Action.CHANGE_MANAGERS, settings, client_id)
+    return people.search(text, exclude_client=client_id)
+
+
+def add_manager(actor: Actor, client_id: int, email: str, *, settings: Settings) -> ManagerRow:
+    """Make the user with this address a manager; a new address becomes a user who has yet to sign in.
+
+    Raises Invalid (`email`), Conflict when they are one already, or what `permissions.require` does.
+    """
+    person = permissions.require(actor, Action.CHANGE_MANAGERS, settings, client_id)
+    email = people.check_email(email)
+    known = people.find_by_email(email)
+    if known is not None and not known.active:
+        raise Conflict(f'{known.name} is deactivated and cannot manage clients.', param='email')
+    email = known.email if known else email
+    user_id = people.ensure_user(email, email.partition('@')[0], settings, person.label)
+    user = models.Account.get_by_id(user_id)
+    if known is None:
+        audit.record(person, 'user.created', account_id=user_id, subject=email, after={'email': email})
+    of_client = models.Manager.client == client_id
+    if models.Manager.get_or_none(of_client, models.Manager.user == user_id) is not None:
+        raise Conflict(f'{user.name} manages this client already.', code='already_manager', param='email')
+    is_first = not models.Manager.select().where(of_client).exists()
+    link = models.Manager.create(
+        client=client_id, user=user_id, is_owner=is_first, added_at=now(), added_by=person.label
+    )
+    revisions.bump(revisions.ACCOUNTS)
+    audit.record(
+        person,
+        'manager.added',
+        account_id=client_id,
+        subject=user.email,
+        after={'email': user.email, 'owner': is_first},
+    )
+    return ManagerRow(user_id, user.name, email, is_first, link.added_at)
+
+
+def remove_manager(actor: Actor, client_id: int, user_id: int, *, settings: Settings) -> None:
+    """Take a manager off a client. Without its owner a client has none until an admin names one.
+
+    Raises NotFound when they do not manage it, or what `permissions.require` does.
+    """
+    person = permissions.require(actor, Action.CHANGE_MANAGERS, settings, client_id)
+    link = models.Manager.get_or_none(models.Manager.client == client_id, models.Manager.user == user_id)
+    if link is None:
+        raise NotFound('This user does not manage this client.', code='manager_not_found')
+    user = models.Account.get_by_id(user_id)
+    models.Manager.delete().where(models.Manager.id == link.id).execute()
+    revisions.bump(revisions.ACCOUNTS)
+    audit.record(
+        person,
+        'manager.removed',
+        account_id=client_id,
+        subject=user.email,
+        before={'email': user.email, 'owner': link.is_owner},
+    )
