@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import peewee
-from peewee import fn
+from peewee import Ordering, fn
 
 import models
 from lumen.config.settings import Settings
@@ -88,8 +88,7 @@ def rows(
         matching = matching & models.Account.handle.contains(text.casefold())
     if active is not None:
         matching = matching & (models.Account.active == active)
-    key = SORTS[sort].desc() if descending else SORTS[sort].asc()
-    tie = models.Account.id.desc() if descending else models.Account.id.asc()
+    direction = 'DESC' if descending else 'ASC'
     query = (
         models.Account.select(
             models.Account.id,
@@ -102,7 +101,7 @@ def rows(
             models.Account.created_at,
         )
         .where(matching)
-        .order_by(key, tie)
+        .order_by(Ordering(SORTS[sort], direction), Ordering(models.Account.id, direction))
         .paginate(max(0, page) + 1, page_size)
     )
     found = [

@@ -80,8 +80,8 @@ def test_writes_of_two_processes_do_not_lose_each_other(database_url: str, new_d
     first, second = new_database(database_url), new_database(database_url)
     # The proxy speaks to the one opened last, so the other speaks through its engine.
     insert = (
-        'insert into account (kind, handle, name, email, active, created_at, created_by, balance, held, granted, accrued,'
-        ' spent, spent_unlimited, touched_at, refill_remainder, requests, input_tokens, output_tokens)'
+        'insert into account (kind, handle, name, email, active, created_at, created_by, balance, held, granted,'
+        ' accrued, spent, spent_unlimited, touched_at, refill_remainder, requests, input_tokens, output_tokens)'
         " values ('client', '{0}', '{0}', '', true, 0, 'test', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
     )
     futures = []

@@ -1,0 +1,56 @@
+import pytest
+
+import models
+from lumen.database import Database
+from lumen.errors import Forbidden, Invalid
+from lumen.identity import people
+from tests.lumen import factories
+
+CONFIGURED = factories.settings(
+    defaults={'tokens': {'max': '5', 'starting': '3', 'refresh': '1'}},
+)
+
+
+def test_a_dev_user_is_created_at_the_first_sign_in_and_found_at_the_next(database: Database):
+    first = database.write_now(people.sign_in_dev, 'Max@Example.org', CONFIGURED)
+    assert database.write_now(people.sign_in_dev, 'max@example.org', CONFIGURED) == first
+    user = database.read_now(lambda: models.Account.get_by_id(first))
+    assert (user.kind, user.name, user.email, user.balance) == ('user', 'Max', 'max@example.org', 3 * 10**9)
+
+
+def test_nobody_else_signs_in_as_a_dev_user(database: Database):
+    with pytest.raises(Forbidden):
+        database.write_now(people.sign_in_dev, 'eve@example.org', CONFIGURED)
+
+
+def test_a_guessed_name_gives_way_to_the_one_who_signs_in(database: Database):
+    user_id = database.write_now(people.ensure_user, 'max@example.org', 'max', CONFIGURED, 'test')
+    database.write_now(people.sign_in_dev, 'max@example.org', CONFIGURED)
+    assert database.read_now(lambda: models.Account.get_by_id(user_id).name) == 'Max'
+
+
+def test_a_deactivated_user_does_not_sign_in(database: Database):
+    database.write_now(people.sign_in_dev, 'max@example.org', CONFIGURED)
+    database.write_now(lambda: models.Account.update(active=False).execute())
+    with pytest.raises(Forbidden, match='deactivated'):
+        database.write_now(people.sign_in_dev, 'max@example.org', CONFIGURED)
+
+
+@pytest.mark.parametrize('email', ['', 'x', '@x', 'x@', 'a b@c', 'a@b@c', '<a@b>', 'x\n@y', 'a' * 250 + '@b.org'])
+def test_what_is_no_address_is_refused(email: str):
+    with pytest.raises(Invalid) as refused:
+        people.check_email(email)
+    assert refused.value.param == 'email'
+
+
+def test_users_are_found_by_name_and_by_address_and_wildcards_are_letters(database: Database):
+    for email in ('ann@example.org', 'bob_b@example.org', 'bobxb@example.org'):
+        database.write_now(factories.user, email, CONFIGURED)
+
+    def found(text: str) -> list[str]:
+        return [row.email for row in database.read_now(people.search, text)]
+
+    assert found('ANN') == ['ann@example.org']
+    assert found('b_b@') == ['bob_b@example.org']
+    assert found('%') == []
+    assert found('\x00') == ['ann@example.org', 'bob_b@example.org', 'bobxb@example.org']
