@@ -81,7 +81,7 @@ def rows(
     person = permissions.require(actor, Action.OPEN_CLIENTS, settings)
     if sort not in SORTS:
         raise Invalid(f'Cannot sort by {sort!r}.', param='sort')
-    visible = _visible(person)
+    visible = visible_to(person)
     matching = visible
     text = search.replace('\x00', '').strip()
     if text:
@@ -112,7 +112,8 @@ def rows(
     return ClientPage(found, total, _totals(visible))
 
 
-def _visible(person: Person) -> peewee.Expression:
+def visible_to(person: Person) -> peewee.Expression:
+    """What restricts a query on accounts to the clients that `person` may see."""
     clients = models.Account.kind == models.CLIENT
     if person.is_admin:
         return clients

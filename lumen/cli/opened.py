@@ -1,0 +1,58 @@
+"""What most commands need: the configuration and the database, opened and closed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lumen import schema
+from lumen.config.settings import Settings
+from lumen.config.source import Configuration
+from lumen.database import Database, P, T
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A database with the settings in force. Every call is one transaction."""
+
+    settings: Settings
+    database: Database
+
+    def read(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.database.read_now(call, *args, **kwargs)
+
+    def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.database.write_now(call, *args, **kwargs)
+
+    @property
+    def key_secret(self) -> bytes:
+        encryption_key = self.settings.app.encryption_key
+        if encryption_key is None:
+            raise AssertionError('a configuration is loaded with its secrets')
+        return encryption_key.get_secret_value().encode()
+
+
+def load_configuration() -> Configuration:
+    """The file that LUMEN_CONFIG names, else `config.yaml` here. Raises ConfigurationError with every fault."""
+    return Configuration.load(Path(os.environ.get('LUMEN_CONFIG') or 'config.yaml'), os.environ)
+
+
+@contextmanager
+def opened(*, current: bool = True) -> Iterator[Opened]:
+    """The database, at the present schema if `current`.
+
+    A new SQLite file is brought there by itself, as `serve` would. Raises MigrationsPending for PostgreSQL.
+    """
+    settings = load_configuration().current
+    database = Database(settings.app.database.url.get_secret_value(), readers=1)
+    try:
+        if current and database.is_sqlite and len(schema.pending(database)):
+            schema.migrate(database)
+        elif current:
+            schema.require_current(database)
+        yield Opened(settings, database)
+    finally:
+        database.close()

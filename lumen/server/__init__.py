@@ -1,0 +1,1 @@
+"""One process that serves: the dispatcher in front of everything, health, headers, logs, start and stop."""

@@ -1,0 +1,120 @@
+"""The parts of one serving process: made from the configuration, started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import peewee
+import structlog
+from starlette.types import ASGIApp
+
+import models
+from lumen.config.source import Configuration
+from lumen.database import Database
+from lumen.ledger import Ledger
+from lumen.server.dispatcher import Dispatcher
+from lumen.server.headers import SecurityHeaders
+from lumen.server.lifespan import lifespan_of
+from lumen.server.roles import Role
+
+if TYPE_CHECKING:
+    from lumen.gateway import Gateway
+
+log = structlog.get_logger()
+
+DATABASE_ANSWERS_WITHIN_SECONDS = 2.0
+GC_THRESHOLD = 50_000
+
+
+class Parts:
+    """Configuration, database, ledger, gateway and pages of one process. `app` is what the server serves."""
+
+    def __init__(self, configuration: Configuration, database: Database, role: Role):
+        self.configuration = configuration
+        self.database = database
+        self.role = role
+        self.ledger = Ledger(database, configuration)
+        self.is_running = False
+        encryption_key = configuration.current.app.encryption_key
+        if encryption_key is None:
+            raise AssertionError('a configuration is loaded with its secrets')
+        self.key_secret = encryption_key.get_secret_value().encode()
+        self.gateway = self._make_gateway() if role in ('all', 'gateway') else None
+        self.pages = self._make_pages() if role in ('all', 'ui') else None
+        self.app = Dispatcher(
+            gateway=self.gateway.app if self.gateway else None,
+            pages=SecurityHeaders(self.pages) if self.pages else None,
+            ready=self.why_not_ready,
+            running=self.running,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything started; what started last stops first."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(_background(self.configuration.watch(), 'configuration watch'))
+            await self.ledger.start(self.role)
+            stack.push_async_callback(self.ledger.stop)
+            await stack.enter_async_context(_background(self.ledger.watch(), 'ledger watch'))
+            if self.gateway:
+                await self.gateway.start()
+                stack.push_async_callback(self.gateway.stop)
+            if self.pages:
+                await stack.enter_async_context(lifespan_of(self.pages))
+            # What start-up made lives as long as the process; looking through it again costs milliseconds each time.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(GC_THRESHOLD, 20, 20)
+            self.is_running = True
+            try:
+                yield
+            finally:
+                self.is_running = False
+
+    async def why_not_ready(self) -> str:
+        """Empty when this process can serve, a reason otherwise."""
+        if not self.is_running:
+            return 'starting or stopping'
+        try:
+            async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):
+                await self.database.read(_ping)
+        except (TimeoutError, peewee.DatabaseError):
+            return 'the database does not answer'
+        return ''
+
+    def _make_gateway(self) -> Gateway:
+        from lumen.gateway import Gateway
+
+        return Gateway(self.configuration, self.database, self.ledger, self.key_secret)
+
+    def _make_pages(self) -> ASGIApp:
+        from lumen_ui.app import mount
+        from lumen_ui.services import Services
+
+        return mount(Services(self.configuration, self.database, self.key_secret))
+
+
+def _ping() -> None:
+    models.database.execute_sql('select 1')
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Run `work` beside the block and cancel it at the end. Should it end by itself, that is logged."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_say_how_it_ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+
+
+def _say_how_it_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        log.error('a background task ended', task=task.get_name(), exc_info=task.exception())
