@@ -1,0 +1,89 @@
+"""Migrating from empty must give exactly what `models.py` says: the two are written separately."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import models
+from lumen import schema
+from lumen.database import Database
+from lumen.errors import MigrationsPending
+
+TABLES = [table for table in models.Table.__subclasses__() if table.__module__ == 'models']
+
+
+def described(database: Database) -> dict[str, Any]:
+    """Every table of a database: columns, primary key, indexes, foreign keys and checks."""
+    engine = database.engine
+    return {
+        name: {
+            'columns': sorted(
+                (column.name, column.data_type, column.null, column.primary_key, column.default)
+                for column in engine.get_columns(name)
+            ),
+            'primary key': engine.get_primary_keys(name),
+            'indexes': sorted(
+                (index.name, index.columns, index.unique, index.sql) for index in engine.get_indexes(name)
+            ),
+            'foreign keys': sorted(engine.get_foreign_keys(name)),
+            'checks': checks(database, name),
+        }
+        for name in engine.get_tables()
+        if name != 'schema_migration'
+    }
+
+
+def checks(database: Database, table: str) -> list[str]:
+    if database.is_sqlite:
+        sql = database.engine.execute_sql('select sql from sqlite_master where name = ?', (table,)).fetchone()[0]
+        return sorted(re.findall(r'(?:CHECK|CONSTRAINT|REFERENCES)\b[^,]*', sql, re.IGNORECASE))
+    rows = database.engine.execute_sql(
+        'select pg_get_constraintdef(oid) from pg_constraint where conrelid = %s::regclass', (table,)
+    )
+    return sorted(row[0] for row in rows.fetchall())
+
+
+def make_tables(database: Database) -> None:
+    database.engine.create_tables(TABLES, safe=False)
+
+
+@pytest.fixture
+def from_models(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Any:
+    """The address of an empty database on the same engine as `database_url`."""
+    if database_url.startswith('sqlite'):
+        yield f'sqlite:///{tmp_path}/from_models.db'
+        return
+    server = request.getfixturevalue('postgresql_server')
+    name = f'{tmp_path.name}_models'.replace('-', '_').lower()[-60:]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'create database "{name}"')
+        yield database_url.replace(re.search(r'/(lumen_[0-9a-f]{32})\?', database_url)[1], name)
+        connection.execute(f'drop database "{name}" with (force)')
+
+
+def test_migrating_from_empty_gives_the_models(
+    database_url: str, from_models: str, new_database: Callable[[str], Database]
+):
+    migrated = new_database(database_url)
+    steps = migrated.read_now(described, migrated)
+    made = new_database(from_models)
+    made.write_now(make_tables, made)
+    assert {table._meta.table_name for table in TABLES} == set(steps)
+    assert steps == made.read_now(described, made)
+
+
+def test_every_step_is_applied_once(database_url: str, new_database: Callable[[str], Database]):
+    database = new_database(database_url)
+    assert schema.pending(database) == []
+    assert schema.migrate(database) == []
+    schema.require_current(database)
+
+
+def test_a_database_that_is_behind_is_refused_with_what_to_do(tmp_path: Path, new_database: Callable[[str], Database]):
+    database = new_database(f'sqlite:///{tmp_path}/empty.db')
+    with pytest.raises(MigrationsPending, match='0001_first_schema; run `lumen migrate`'):
+        schema.require_current(database)
