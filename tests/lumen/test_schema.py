@@ -21,10 +21,7 @@ def described(database: Database) -> dict[str, Any]:
     engine = database.engine
     return {
         name: {
-            'columns': sorted(
-                (column.name, column.data_type, column.null, column.primary_key, column.default)
-                for column in engine.get_columns(name)
-            ),
+            'columns': columns(database, name),
             'primary key': engine.get_primary_keys(name),
             'indexes': sorted(
                 (index.name, index.columns, index.unique, index.sql) for index in engine.get_indexes(name)
@@ -35,6 +32,20 @@ def described(database: Database) -> dict[str, Any]:
         for name in engine.get_tables()
         if name != 'schema_migration'
     }
+
+
+def columns(database: Database, table: str) -> list[tuple[Any, ...]]:
+    if database.is_sqlite:
+        return sorted(tuple(column) for column in database.engine.get_columns(table))
+    rows = database.engine.execute_sql(
+        """
+        select attname, format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid)
+        from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
+        where attrelid = %s::regclass and attnum > 0 order by attname
+        """,
+        (table,),
+    )
+    return list(rows.fetchall())
 
 
 def checks(database: Database, table: str) -> list[str]:
