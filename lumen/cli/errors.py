@@ -21,7 +21,7 @@ class PlainErrors(click.Group):
         as_json = '--json' in arguments
         extra['standalone_mode'] = False
         try:
-            code = super().main(arguments, *rest, **extra)
+            code = super().main(arguments, 'lumen', *rest, **extra)
         except LumenError as error:
             _fail(error.message, error.code, error.param, as_json=as_json)
         except peewee.DatabaseError as error:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from lumen import schema
+from lumen.config import secrets
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database, P, T
+from lumen.server import logs
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,16 @@ class Opened:
 
     @property
     def key_secret(self) -> bytes:
-        encryption_key = self.settings.app.encryption_key
-        if encryption_key is None:
-            raise AssertionError('a configuration is loaded with its secrets')
-        return encryption_key.get_secret_value().encode()
+        return secrets.encryption_key(self.settings)
 
 
-def load_configuration() -> Configuration:
-    """The file that LUMEN_CONFIG names, else `config.yaml` here. Raises ConfigurationError with every fault."""
+def load_configuration(*, log_level: int = logging.WARNING) -> Configuration:
+    """The file that LUMEN_CONFIG names, else `config.yaml` here. Raises ConfigurationError with every fault.
+
+    Says its warnings on standard error, unless a program asked for JSON.
+    """
+    as_json = click.get_current_context().params.get('as_json', False)
+    logs.configure(level=logging.ERROR if as_json else log_level)
     return Configuration.load(Path(os.environ.get('LUMEN_CONFIG') or 'config.yaml'), os.environ)
 
 

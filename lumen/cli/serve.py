@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from lumen.cli.opened import load_configuration
@@ -14,6 +16,7 @@ from lumen.server.roles import ROLES, Role
 @click.option('--role', default='all', show_default=True, type=click.Choice(ROLES), help='What this process serves.')
 def serve(host: str, port: int, role: Role) -> None:
     """Serve the pages and the API until SIGTERM or Ctrl+C."""
+    # Only now: the other commands start faster without the server's libraries.
     from lumen.server.serve import serve as serve_until_stopped
 
-    serve_until_stopped(load_configuration(), host, port, role)
+    serve_until_stopped(load_configuration(log_level=logging.INFO), host, port, role)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.types import ASGIApp, Message
 
@@ -31,7 +32,8 @@ async def _step(
 ) -> None:
     to_app.put_nowait({'type': f'lifespan.{name}'})
     answer = asyncio.ensure_future(from_app.get())
-    await asyncio.wait([answer, life], return_when=asyncio.FIRST_COMPLETED)
+    either: list[asyncio.Future[Any]] = [answer, life]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not answer.done():
         answer.cancel()
         life.result()

@@ -48,11 +48,6 @@ def address_of(listener: socket.socket) -> str:
     return f'http://{host}:{port}'
 
 
-def is_loopback(listener: socket.socket) -> bool:
-    """Whether only this machine can reach it."""
-    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
-
-
 def run(app: ASGIApp, listener: socket.socket, *, on_listening: Callable[[], None], lifespan: bool) -> None:
     """Serve `app` until SIGTERM or SIGINT; calls in flight finish, new ones are refused.
 

@@ -51,7 +51,7 @@ def configure(*, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Uvicorn says each step of its own start and stop; what matters of it is said by us.
-    for name in ('uvicorn', 'uvicorn.error', 'httpx', 'httpx2', 'watchfiles'):
+    for name in ('uvicorn', 'uvicorn.error', 'playhouse.migrations', 'httpx', 'httpx2'):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 

@@ -13,6 +13,7 @@ import structlog
 from starlette.types import ASGIApp
 
 import models
+from lumen.config import secrets
 from lumen.config.source import Configuration
 from lumen.database import Database
 from lumen.ledger import Ledger
@@ -39,10 +40,7 @@ class Parts:
         self.role = role
         self.ledger = Ledger(database, configuration)
         self.is_running = False
-        encryption_key = configuration.current.app.encryption_key
-        if encryption_key is None:
-            raise AssertionError('a configuration is loaded with its secrets')
-        self.key_secret = encryption_key.get_secret_value().encode()
+        self.key_secret = secrets.encryption_key(configuration.current)
         self.gateway = self._make_gateway() if role in ('all', 'gateway') else None
         self.pages = self._make_pages() if role in ('all', 'ui') else None
         self.app = Dispatcher(

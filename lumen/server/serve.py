@@ -13,8 +13,7 @@ from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database
 from lumen.errors import LumenError
-from lumen.server import logs
-from lumen.server.listening import address_of, is_loopback, listen, run, say
+from lumen.server.listening import address_of, listen, run, say
 from lumen.server.parts import Parts
 from lumen.server.roles import Role
 
@@ -26,13 +25,12 @@ def serve(configuration: Configuration, host: str, port: int, role: Role) -> Non
 
     Raises LumenError, with a message that says all a person needs to know, when it cannot start.
     """
-    logs.configure()
     settings = configuration.current
     secrets.require_safe(settings, host)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = listen(host, port)
     try:
-        if settings.login.dev_users and role != 'gateway' and not is_loopback(listener):
+        if settings.login.dev_users and role != 'gateway' and not secrets.is_loopback(host):
             log.warning('DEV USERS ARE CONFIGURED, but others can reach this address: they work from this machine only')
         database = open_for_serving(settings)
         try:
