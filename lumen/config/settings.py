@@ -6,6 +6,7 @@ it into what is meant and say what is wrong with it.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -216,7 +217,7 @@ class Api(Frozen):
 class Settings(Frozen):
     """The whole file. Clients are found by case-folded name, users and admins by case-folded e-mail."""
 
-    version: Literal[2] = 2
+    version: Literal['2'] = '2'
     app: App = App()
     login: Login = Login()
     admins: frozenset[Address] = frozenset()
@@ -230,21 +231,21 @@ class Settings(Frozen):
     api: Api = Api()
 
     def is_admin(self, email: str) -> bool:
-        return email.casefold() in {address.casefold() for address in self.admins}
+        return email.casefold() in self._admins
 
     def model(self, name: str) -> Model | None:
-        return next((model for model in self.models if model.name == name), None)
+        return self._models.get(name)
 
     def entry(self, kind: str, handle: str) -> AccountEntry:
         """What the file says of the client or user: its own entry, else `clients.default`, else nothing.
 
         An empty entry (`{}`) of a client falls back to `clients.default` too.
         """
-        entries = self.clients if kind == 'client' else self.users
-        named = next((entry for name, entry in entries.items() if name.casefold() == handle), None)
-        if kind == 'client' and (named is None or not named.model_fields_set):
-            return self.clients.get('default', AccountEntry())
-        return named or AccountEntry()
+        return self._named(kind, handle)[1]
+
+    def scope(self, kind: str, handle: str) -> str:
+        """Where that entry stands in the file, for people: `clients.research-bot`, `clients.default`."""
+        return self._named(kind, handle)[0]
 
     def groups_of(self, kind: str, handle: str) -> tuple[tuple[str, Group], ...]:
         return tuple((name, self.groups[name]) for name in self.entry(kind, handle).groups if name in self.groups)
@@ -262,6 +263,30 @@ class Settings(Frozen):
             if pools:
                 return max(pools, key=_generosity)
         return self._completed(own)
+
+    def _named(self, kind: str, handle: str) -> tuple[str, AccountEntry]:
+        if kind != 'client':
+            return self._users.get(handle, (f'users.{handle}', AccountEntry()))
+        name, named = self._clients.get(handle, ('', None))
+        if named is not None and named.model_fields_set:
+            return name, named
+        return 'clients.default', self.clients.get('default', AccountEntry())
+
+    @cached_property
+    def _admins(self) -> frozenset[str]:
+        return frozenset(address.casefold() for address in self.admins)
+
+    @cached_property
+    def _models(self) -> dict[str, Model]:
+        return {model.name: model for model in self.models}
+
+    @cached_property
+    def _clients(self) -> dict[str, tuple[str, AccountEntry]]:
+        return {name.casefold(): (f'clients.{name}', entry) for name, entry in self.clients.items()}
+
+    @cached_property
+    def _users(self) -> dict[str, tuple[str, AccountEntry]]:
+        return {email.casefold(): (f'users.{email}', entry) for email, entry in self.users.items()}
 
     def _completed(self, stated: dict[str, int | None]) -> Pool:
         return Pool(**({'max': 0, 'refresh': 0, 'starting': 0} | _stated(self.defaults.tokens) | stated))

@@ -1,0 +1,105 @@
+"""The two secrets of an installation: made on a first start when left out, refused when others may know them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from pathlib import Path
+
+import structlog
+from pydantic import SecretStr
+
+from lumen.config.settings import Settings
+from lumen.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+DIRECTORY = Path('data')
+NAMES = ('secret_key', 'encryption_key')
+SHORTEST = 32
+PUBLISHED = ('change', 'secret', 'example', 'replace', 'your', 'password', 'xxx', '000', '123')
+
+
+def complete(settings: Settings, directory: Path = DIRECTORY) -> Settings:
+    """The settings with both secrets: those that were left out are read from, or made into, files in `directory`."""
+    missing = [name for name in NAMES if getattr(settings.app, name) is None]
+    if not missing:
+        return settings
+    found = {name: SecretStr(_kept(name, directory)) for name in missing}
+    return settings.model_copy(update={'app': settings.app.model_copy(update=found)})
+
+
+def secret_key(settings: Settings) -> bytes:
+    """What signs the browser's storage. The settings must be complete."""
+    return _value(settings, 'secret_key')
+
+
+def encryption_key(settings: Settings) -> bytes:
+    """What API keys are hashed under. The settings must be complete."""
+    return _value(settings, 'encryption_key')
+
+
+def require_safe(settings: Settings, host: str) -> None:
+    """Raises ConfigurationError when others can reach `host` and a secret is short, or known from an example."""
+    if is_loopback(host):
+        return
+    for name in NAMES:
+        value = _value(settings, name).decode()
+        if len(value) < SHORTEST:
+            raise ConfigurationError(
+                f'app.{name}: must have {SHORTEST} characters or more where others can reach Lumen'
+            )
+        if any(word in value.lower() for word in PUBLISHED) or len(set(value)) < 12:
+            raise ConfigurationError(
+                f'app.{name}: looks like an example; make one of your own (openssl rand -base64 48)'
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address that is listened on."""
+    if host == 'localhost':
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _value(settings: Settings, name: str) -> bytes:
+    value: SecretStr | None = getattr(settings.app, name)
+    if value is None:
+        raise ConfigurationError(f'app.{name}: is missing')
+    return value.get_secret_value().encode()
+
+
+def _kept(name: str, directory: Path) -> str:
+    path = directory / name
+    try:
+        return path.read_text(encoding='ascii').strip() or _made(name, path)
+    except FileNotFoundError:
+        return _made(name, path)
+    except OSError as error:
+        raise ConfigurationError(f'{path}: cannot be read: {error.strerror}') from None
+
+
+def _made(name: str, path: Path) -> str:
+    value = secrets.token_urlsafe(48)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f'.{name}.{os.getpid()}')
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, 'w', encoding='ascii') as file:
+            file.write(value)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)  # of two processes that start at once, one makes the secret and both use it
+        except FileExistsError:
+            value = path.read_text(encoding='ascii').strip()
+        finally:
+            draft.unlink()
+    except OSError as error:
+        raise ConfigurationError(f'{path}: cannot be written: {error.strerror}') from None
+    log.warning(f'app.{name} was not configured: one was made and is kept', file=str(path))
+    return value
