@@ -16,12 +16,12 @@ from lumen.errors import LumenError
 class PlainErrors(click.Group):
     """A group that turns refusals and failures into messages: text, or JSON when `--json` was given."""
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
         as_json = '--json' in arguments
-        extra['standalone_mode'] = False
+        extra |= {'prog_name': 'lumen', 'standalone_mode': False}
         try:
-            code = super().main(arguments, 'lumen', *rest, **extra)
+            code = super().main(arguments, **extra)
         except LumenError as error:
             _fail(error.message, error.code, error.param, as_json=as_json)
         except peewee.DatabaseError as error:

@@ -38,7 +38,6 @@ def configure(*, level: int = logging.INFO) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -51,7 +50,7 @@ def configure(*, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Uvicorn says each step of its own start and stop; what matters of it is said by us.
-    for name in ('uvicorn', 'uvicorn.error', 'playhouse.migrations', 'httpx', 'httpx2'):
+    for name in ('uvicorn', 'uvicorn.error', 'peewee.migrations', 'httpx', 'httpx2'):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 

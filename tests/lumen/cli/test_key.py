@@ -1,0 +1,66 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from lumen.cli.key import expiry
+from lumen.errors import Invalid
+from lumen.identity.keys import looks_valid
+from tests.lumen.cli.conftest import Lumen
+
+MOMENT = 1_800_000_000_000_000
+
+
+def test_a_key_is_shown_once_it_is_made(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    made = lumen.json('key', 'create', 'BOT', '--name', 'laptop', '--expires', '30d')
+    assert list(made) == ['id', 'key', 'hint']
+    assert looks_valid(made['key'])
+    assert made['hint'].endswith(made['key'][-4:])
+    shown = lumen('key', 'create', 'bot').stdout.splitlines()
+    assert looks_valid(shown[0])
+
+
+def test_a_key_is_revoked_and_stays_revoked(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    made = lumen.json('key', 'create', 'bot')
+    revoked = {'id': made['id'], 'hint': made['hint'], 'state': 'revoked'}
+    assert lumen.json('key', 'revoke', str(made['id'])) == revoked
+    assert lumen.json('key', 'revoke', str(made['id'])) == revoked
+
+
+def test_keys_that_cannot_be_are_refused(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    assert lumen.refusal('key', 'create', 'nobody')['code'] == 'client_not_found'
+    assert lumen.refusal('key', 'create', 'bot', '--name', '')['param'] == 'name'
+    assert lumen.refusal('key', 'create', 'bot', '--expires', '2001-01-01')['param'] == 'expires_at'
+    assert lumen.refusal('key', 'create', 'bot', '--expires', 'soon')['param'] == 'expires'
+    assert lumen.refusal('key', 'revoke', '12345')['code'] == 'key_not_found'
+    assert lumen('key', 'revoke', 'x').exit_code == 2
+    lumen.json('client', 'deactivate', 'bot')
+    assert 'deactivated' in lumen.refusal('key', 'create', 'bot')['message']
+
+
+@pytest.mark.parametrize(
+    ('text', 'moment'),
+    [
+        ('2030-12-31', datetime(2031, 1, 1, tzinfo=UTC)),
+        ('2030-12-31T12:00+02:00', datetime(2030, 12, 31, 10, tzinfo=UTC)),
+        ('2030-12-31T12:00', datetime(2030, 12, 31, 12, tzinfo=UTC)),
+        ('2030-12-31T12:00:00.000001Z', datetime(2030, 12, 31, 12, 0, 0, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_date_is_the_last_day_and_a_time_is_exact(text: str, moment: datetime):
+    whole_seconds = int(moment.replace(microsecond=0).timestamp())
+    assert expiry(text, MOMENT) == whole_seconds * 1_000_000 + moment.microsecond
+
+
+def test_days_count_from_now():
+    assert expiry('90d', MOMENT) == MOMENT + 90 * 86_400_000_000
+    assert expiry('never', MOMENT) is None
+
+
+@pytest.mark.parametrize('text', ['', '0d', '-1d', '30', '30 days', '2030-13-01', '9999-12-31', '1d1d', '١d'])
+def test_anything_else_is_refused(text: str):
+    with pytest.raises(Invalid, match='is no expiry') as refused:
+        expiry(text, MOMENT)
+    assert refused.value.param == 'expires'

@@ -1,0 +1,29 @@
+from tests.lumen.cli.conftest import Lumen
+
+
+def test_the_first_manager_is_the_owner(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    first = lumen.json('manager', 'add', 'BOT', 'Max@Example.org')
+    assert first['owner'] is True
+    assert first['email'] == 'Max@Example.org'
+    assert lumen.json('manager', 'add', 'bot', 'uma@example.org')['owner'] is False
+
+
+def test_nobody_is_added_twice(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    lumen.json('manager', 'add', 'bot', 'max@example.org')
+    assert lumen.refusal('manager', 'add', 'bot', 'MAX@example.org')['code'] == 'already_manager'
+
+
+def test_a_manager_is_removed_by_address(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    lumen.json('manager', 'add', 'bot', 'max@example.org')
+    assert lumen('manager', 'remove', 'Bot', 'MAX@example.org').exit_code == 0
+    assert lumen.refusal('manager', 'remove', 'bot', 'max@example.org')['code'] == 'manager_not_found'
+
+
+def test_what_is_no_address_or_nobody_is_refused(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    assert lumen.refusal('manager', 'add', 'bot', 'max')['param'] == 'email'
+    assert lumen.refusal('manager', 'remove', 'bot', 'max@example.org')['code'] == 'user_not_found'
+    assert lumen.refusal('manager', 'add', 'nobody', 'max@example.org')['code'] == 'client_not_found'
