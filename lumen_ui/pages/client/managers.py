@@ -1,0 +1,107 @@
+"""Who looks after the client, and letting others do so."""
+
+from __future__ import annotations
+
+from nicegui import ui
+
+from lumen.identity.permissions import Action
+from lumen.records import managers as records
+from lumen.records.managers import ManagerRow
+from lumen_ui.actions import done, done_on_next_page
+from lumen_ui.components.dialog import question
+from lumen_ui.components.live_table import Column, LiveTable, Show, cell, change
+from lumen_ui.components.markup import set_attributes, tag, text
+from lumen_ui.components.moment import moment
+from lumen_ui.pages.client.add_manager import open_add_manager
+from lumen_ui.pages.client.dialogs import open_once
+from lumen_ui.pages.client.open_client import OpenClient
+from lumen_ui.pages.client.section import NothingHere, section
+from lumen_ui.pages.client.view import ClientView
+
+COLUMNS = (
+    Column('Name'),
+    Column('E-mail'),
+    Column('Since'),
+    Column('Actions', spoken_only=True),
+)
+
+
+class Managers:
+    def __init__(self, page: OpenClient) -> None:
+        self._page = page
+        self._remove_buttons: dict[int, ui.button] = {}
+        with section('Managers', 'The people who make the keys of this client and answer for its use.') as actions:
+            self._table = LiveTable('Managers', COLUMNS, self._build)
+            self._nothing = NothingHere()
+        with actions:
+            self._add = ui.button('Add manager', on_click=lambda: open_add_manager(page))
+            self._add.props('outline no-caps')
+        page.on_change(self._show)
+
+    def _show(self, view: ClientView) -> None:
+        may_change = view.may(Action.CHANGE_MANAGERS)
+        self._add.set_visibility(may_change)
+        self._table.show({manager.user_id: manager for manager in view.managers})
+        for button in self._remove_buttons.values():
+            button.set_visibility(may_change)
+        if view.managers:
+            self._nothing.show('')
+        elif may_change:
+            self._nothing.show(
+                'Nobody manages this client yet. Add the person who answers for it; the first one becomes its owner.'
+            )
+        else:
+            self._nothing.show('Nobody manages this client yet. An admin can add somebody.')
+
+    def _build(self, manager: ManagerRow) -> Show[ManagerRow]:
+        with tag('th', 'row-name', scope='row'):
+            name = text('span', manager.name)
+            owner = text('span', 'Owner', 'badge')
+        email = cell(manager.email)
+        with tag('td', 'nowrap'):
+            moment(manager.added_at)
+        with tag('td', 'row-actions'):
+            remove = ui.button('Remove', color='negative', on_click=lambda: self._ask(manager.user_id))
+            remove.props('flat no-caps dense')
+            set_attributes(remove, aria_label=f'Remove {manager.name}')
+        self._remove_buttons[manager.user_id] = remove
+
+        def show(row: ManagerRow) -> None:
+            change(name, row.name)
+            change(email, row.email)
+            owner.set_visibility(row.is_owner)
+
+        return show
+
+    def _ask(self, user_id: int) -> None:
+        page, visitor = self._page, self._page.visitor
+        manager = next((row for row in page.view.managers if row.user_id == user_id), None)
+        if manager is None:
+            return
+        client, is_oneself = page.view.client.name, user_id == visitor.person.account_id
+
+        async def remove() -> None:
+            await visitor.write(
+                records.remove_manager, visitor.actor, page.client_id, user_id, settings=visitor.settings
+            )
+            message = f'{manager.name} does not manage "{client}" any more'
+            if is_oneself and not visitor.person.is_admin:
+                done_on_next_page(message)
+                ui.navigate.to('/')
+                return
+            done(message)
+            await page.refresh()
+
+        open_once(
+            question(f'Remove {manager.name}?', _consequence(manager, is_oneself), submit='Remove', action=remove)
+        )
+
+
+def _consequence(manager: ManagerRow, is_oneself: bool) -> str:
+    who = 'You' if is_oneself else manager.name
+    consequence = (
+        f'{who} will not see this client any more, nor make or revoke its keys. Keys that were made keep working.'
+    )
+    if manager.is_owner:
+        consequence += ' The client is left without an owner; only an admin can then change its managers.'
+    return consequence

@@ -1,0 +1,71 @@
+"""The page of one client: who looks after it, its keys, its coins, its models. What it shows keeps itself true."""
+
+from __future__ import annotations
+
+from nicegui import ui
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lumen.errors import LumenError, NotAuthenticated, NotFound
+from lumen_ui import guard
+from lumen_ui.actions import leave
+from lumen_ui.components.markup import tag, text
+from lumen_ui.layout import frame, link
+from lumen_ui.pages import errors
+from lumen_ui.pages.client.header import header
+from lumen_ui.pages.client.keys import Keys
+from lumen_ui.pages.client.managers import Managers
+from lumen_ui.pages.client.model_access import model_access
+from lumen_ui.pages.client.open_client import INTERVAL_SECONDS, OpenClient
+from lumen_ui.pages.client.pool import pool_cards
+from lumen_ui.pages.client.view import load
+
+MAX_ID = 2**63 - 1
+
+
+@ui.page('/clients/{identifier}')
+async def client_page(request: Request, identifier: str) -> Response | None:
+    visitor = await guard.visitor_of(request)
+    if visitor is None:
+        return guard.to_sign_in(request)
+    client_id = _client_id(identifier)
+    try:
+        if client_id is None:
+            raise NotFound('There is no such client.')
+        view = await visitor.read(load, visitor.actor, client_id, settings=visitor.settings)
+    except NotAuthenticated:
+        return guard.to_sign_in(request)
+    except NotFound:
+        errors.show_not_found(visitor)
+        return None
+    page = OpenClient(visitor, view)
+    with frame(view.client.name, visitor, current='/clients'), tag('div', 'client-page') as content:
+        header(page)
+        pool_cards(page)
+        Managers(page)
+        Keys(page)
+        model_access(page)
+    timer = ui.timer(INTERVAL_SECONDS, page.refresh, immediate=False)
+
+    def lost(error: LumenError) -> None:
+        timer.cancel()
+        if isinstance(error, NotAuthenticated):
+            leave()
+            return
+        # What the viewer may not see any more leaves the page, open dialogs included.
+        content.clear()
+        with content, tag('div', 'message-page', role='alert'):
+            text('h1', 'You cannot see this client any more', 'page-title')
+            text('p', 'You are no longer one of its managers. If that is a mistake, ask its owner or an admin.')
+            with tag('p'):
+                link('Go to the start page', '/')
+
+    page.on_lost(lost)
+    return None
+
+
+def _client_id(identifier: str) -> int | None:
+    """Ids as we write them ourselves, so that a client has one address."""
+    if not identifier.isascii() or not identifier.isdigit() or identifier.startswith('0') or len(identifier) > 19:
+        return None
+    return int(identifier) if int(identifier) <= MAX_ID else None
