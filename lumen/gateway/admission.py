@@ -1,0 +1,136 @@
+"""Letting a call in: its model, the account's access to it, and the coins that it could cost."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import models
+from lumen import access
+from lumen.config.settings import Endpoint, Model, Settings
+from lumen.database import Database
+from lumen.errors import Forbidden, NotFound
+from lumen.gateway import body as request_body
+from lumen.gateway import bounds
+from lumen.gateway.bounds import Bound
+from lumen.gateway.expectation import Expectation
+from lumen.identity.keys import KeyIdentity
+from lumen.ledger import Ask, Held, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that was let in: coins are held, and `content` is what goes to the model server."""
+
+    held: Held
+    model: Model
+    endpoint: Endpoint
+    bound: Bound
+    content: bytes
+    streamed: bool
+    wants_usage: bool
+    identity: KeyIdentity
+
+
+class Admission:
+    def __init__(self, database: Database, ledger: Ledger, expectation: Expectation):
+        self._database = database
+        self._ledger = ledger
+        self._expectation = expectation
+
+    async def admit(self, request_id: str, identity: KeyIdentity, body: dict[str, Any], settings: Settings) -> Call:
+        """Hold coins for a checked chat completion.
+
+        Raises NotFound (`model_not_found`), Forbidden (`acknowledgement_required`, `account_deactivated`,
+        `no_budget`), InsufficientCoins or NotAuthenticated.
+        """
+        model = find_model(settings, identity, body['model'])
+        if model.needs_ack and settings.api.consent:
+            await self._require_acknowledgement(identity, model, settings)
+        bound = bounds.of_chat(body, model)
+        streamed = body.get('stream') is True
+        ask = Ask(
+            request_id=request_id,
+            account_id=identity.account_id,
+            key_id=identity.key_id,
+            kind=identity.kind,
+            handle=identity.handle,
+            model=model.name,
+            price=model.price,
+            input_bound=bound.input,
+            output_bound=bound.output,
+            choices=bound.choices,
+            expected_input_tokens=self._expectation.input_tokens(model.name, bound),
+            expected_output_tokens=self._expectation.output_tokens(model.name, bound),
+            streamed=streamed,
+        )
+        held = await self._ledger.hold(ask)
+        endpoint = model.endpoints[0]
+        return Call(
+            held=held,
+            model=model,
+            endpoint=endpoint,
+            bound=bound,
+            content=request_body.dump(_outgoing(body, model, endpoint, held)),
+            streamed=streamed,
+            wants_usage=_wants_usage(body),
+            identity=identity,
+        )
+
+    async def _require_acknowledgement(self, identity: KeyIdentity, model: Model, settings: Settings) -> None:
+        message = model.ack_message or settings.defaults.models.ack_message
+        if await self._database.read(_is_acknowledged, identity.account_id, model.name, message):
+            return
+        page = f'{settings.app.url.rstrip("/")}/clients/{identity.account_id}'
+        raise Forbidden(
+            f'The model "{model.name}" must be acknowledged before it can be used, on {page}.',
+            code='acknowledgement_required',
+            param='model',
+        )
+
+
+def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
+    """The model, if the account may use it. Raises NotFound in the same words whether it is unknown or blocked."""
+    model = settings.model(name)
+    if model is None or not access.decide(settings, identity.kind, identity.handle, model).is_allowed:
+        raise NotFound(
+            f'The model "{name[:200]}" does not exist or you do not have access to it.',
+            code='model_not_found',
+            param='model',
+        )
+    return model
+
+
+def _outgoing(body: dict[str, Any], model: Model, endpoint: Endpoint, held: Held) -> dict[str, Any]:
+    """The caller's body with the model's remote name, its output bounded and, for streams, usage asked for."""
+    outgoing = body | {'model': endpoint.model or model.name}
+    named = [name for name in ('max_tokens', 'max_completion_tokens') if body.get(name) is not None]
+    for name in named:
+        outgoing[name] = min(body[name], held.output_bound)
+    if held.bounded_by_pool and not named:
+        outgoing['max_tokens'] = held.output_bound
+    if body.get('stream') is True:
+        options = (body.get('stream_options') or {}) | {'include_usage': True}
+        if endpoint.continuous_usage:
+            options['continuous_usage_stats'] = True
+        outgoing['stream_options'] = options
+    return outgoing
+
+
+def _wants_usage(body: dict[str, Any]) -> bool:
+    options = body.get('stream_options')
+    return isinstance(options, dict) and options.get('include_usage') is True
+
+
+def _is_acknowledged(account_id: int, model: str, message: str) -> bool:
+    digest = hashlib.sha256(message.encode()).hexdigest()
+    return (
+        models.Acknowledgement.select()
+        .where(
+            models.Acknowledgement.account == account_id,
+            models.Acknowledgement.model == model,
+            models.Acknowledgement.message_digest == digest,
+        )
+        .exists()
+    )

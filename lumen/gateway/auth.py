@@ -1,0 +1,84 @@
+"""Whose call it is: the key of the request, looked up once and then remembered until something changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import peewee
+import structlog
+
+from lumen.database import Database
+from lumen.errors import Forbidden, NotAuthenticated
+from lumen.identity import keys, revisions
+from lumen.identity.keys import KeyIdentity
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.5
+CACHE_SIZE = 10_000
+
+
+class Authenticator:
+    """Knows keys by their digest. The revision numbers, polled every 500 ms, tell when to forget."""
+
+    def __init__(self, database: Database, key_secret: bytes):
+        self._database = database
+        self._secret = key_secret
+        self._known: OrderedDict[str, KeyIdentity | None] = OrderedDict()
+        self._revisions: dict[str, int] = {}
+
+    async def identify(self, headers: Mapping[bytes, bytes]) -> KeyIdentity:
+        """The identity behind a request's key.
+
+        Raises NotAuthenticated (none, malformed, unknown, expired, revoked) or Forbidden (`account_deactivated`).
+        """
+        key = _key_of(headers)
+        if not keys.looks_valid(key):
+            raise NotAuthenticated('This is not an API key of Lumen. A key starts with sk_lumen_; check it for typos.')
+        identity = await self._find(keys.digest(key, self._secret))
+        if identity is None or identity.revoked:
+            raise NotAuthenticated('This API key is not known, or it was revoked.')
+        if identity.expires_at is not None and identity.expires_at <= time.time_ns() // 1000:
+            raise NotAuthenticated('This API key has expired.')
+        if not identity.account_active:
+            raise Forbidden('This account is deactivated.', code='account_deactivated')
+        return identity
+
+    async def watch(self) -> None:
+        """Poll the revisions until cancelled."""
+        while True:
+            try:
+                numbers = await self._database.read(revisions.numbers)
+            except peewee.DatabaseError as error:
+                log.error('the revisions cannot be read', error=str(error))
+                self._known.clear()  # nobody is let in on what may have changed
+            else:
+                if numbers != self._revisions:
+                    self._revisions = numbers
+                    self._known.clear()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _find(self, digest: str) -> KeyIdentity | None:
+        if digest in self._known:
+            self._known.move_to_end(digest)
+            return self._known[digest]
+        revisions_before = self._revisions
+        identity = await self._database.read(keys.find, digest)
+        if self._revisions is revisions_before:  # else what was read may be from before the change
+            self._known[digest] = identity
+            if len(self._known) > CACHE_SIZE:
+                self._known.popitem(last=False)
+        return identity
+
+
+def _key_of(headers: Mapping[bytes, bytes]) -> str:
+    authorization = headers.get(b'authorization', b'').decode('latin-1')
+    scheme, _, value = authorization.partition(' ')
+    if scheme.lower() == 'bearer' and value.strip():
+        return value.strip()
+    if b'x-api-key' in headers:
+        return headers[b'x-api-key'].decode('latin-1').strip()
+    raise NotAuthenticated('No API key was given. Send it as "Authorization: Bearer sk_lumen_...".')

@@ -1,0 +1,89 @@
+"""The built-in model server, called within the process: the same ASGI app as `lumen echo`, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from starlette.types import Message
+
+from lumen.gateway.echo import echo_app
+from lumen.gateway.errors import UpstreamError
+
+QUEUED_CHUNKS = 64
+
+
+class BuiltinServer:
+    def __init__(self) -> None:
+        self._app = echo_app()
+
+    @asynccontextmanager
+    async def post(self, path: str, content: bytes, idle_timeout_seconds: float) -> AsyncIterator[BuiltinAnswer]:
+        """Run the app on one request. Leaving the context stops it, as closing a connection would."""
+        messages: asyncio.Queue[Message | None] = asyncio.Queue(QUEUED_CHUNKS)
+        left = asyncio.Event()
+        given = False
+
+        async def receive() -> Message:
+            nonlocal given
+            if not given:
+                given = True
+                return {'type': 'http.request', 'body': content, 'more_body': False}
+            await left.wait()
+            return {'type': 'http.disconnect'}
+
+        async def run() -> None:
+            scope = {
+                'type': 'http',
+                'asgi': {'version': '3.0'},
+                'http_version': '1.1',
+                'method': 'POST',
+                'scheme': 'http',
+                'path': f'/v1{path}',
+                'raw_path': f'/v1{path}'.encode(),
+                'query_string': b'',
+                'headers': [(b'content-type', b'application/json')],
+            }
+            try:
+                await self._app(scope, receive, messages.put)
+            finally:
+                await messages.put(None)
+
+        task = asyncio.create_task(run())
+        try:
+            head = await _next(messages, idle_timeout_seconds)
+            if head is None:
+                raise UpstreamError('The model server broke off.')
+            yield BuiltinAnswer(head, messages, idle_timeout_seconds)
+        finally:
+            left.set()
+            task.cancel()
+
+
+class BuiltinAnswer:
+    def __init__(self, head: Message, messages: asyncio.Queue[Message | None], idle_timeout_seconds: float):
+        self.status: int = head['status']
+        self.headers: Mapping[str, str] = {
+            name.decode('latin-1').lower(): value.decode('latin-1') for name, value in head['headers']
+        }
+        self._messages = messages
+        self._idle_timeout_seconds = idle_timeout_seconds
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await _next(self._messages, self._idle_timeout_seconds)
+            if message is None:
+                raise UpstreamError('The model server broke off.')
+            more = message.get('more_body', False)
+            if message.get('body'):
+                yield message['body']
+
+
+async def _next(messages: asyncio.Queue[Message | None], timeout_seconds: float) -> Message | None:
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await messages.get()
+    except TimeoutError:
+        raise UpstreamError('The model server did not answer in time.', code='upstream_timeout', status=504) from None

@@ -1,0 +1,217 @@
+"""A model server to try things with: it says what it was told, and counts tokens truly.
+
+A token is a word or a single other character, together with the white space before it. Each message costs one more
+token for its role, each image 100. A request may carry `"echo": {...}` with the fields of `EchoOptions`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+TOKEN = re.compile(r'\s*(?:\w+|[^\w\s])|\s+\Z')
+IMAGE_TOKENS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EchoOptions:
+    """How the server behaves. `status` other than 200 fails; `stop_after_chunks` breaks a stream off there."""
+
+    delay_seconds: float = 0.0
+    chunk_delay_seconds: float = 0.0
+    status: int = 200
+    stop_after_chunks: int | None = None
+    omit_usage: bool = False
+    tokens: int | None = None
+    """Say so many words instead of what was told."""
+
+
+class BrokenOff(Exception):
+    """The server was told to stop in mid-stream: the connection closes without an end."""
+
+
+def echo_app(options: EchoOptions | None = None) -> ASGIApp:
+    """The server as an ASGI app: `/v1/models` and `/v1/chat/completions`, JSON and server-sent events."""
+    usual = options or EchoOptions()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope['type'] != 'http':
+            return
+        path, method = scope['path'], scope['method']
+        if path == '/v1/models' and method == 'GET':
+            model = {'id': 'echo', 'object': 'model', 'created': 0, 'owned_by': 'lumen'}
+            await _json(send, 200, {'object': 'list', 'data': [model]})
+        elif path == '/v1/chat/completions' and method == 'POST':
+            with suppress(BrokenOff):
+                await _chat(await _body(receive), usual, send)
+        else:
+            await _json(send, 404, _error(f'no {method} {path}', 'not_found'))
+
+    return app
+
+
+def tokens(text: str) -> list[str]:
+    """The text cut into tokens; joined, they are the text again."""
+    return TOKEN.findall(text)
+
+
+def count_input(body: dict[str, Any]) -> int:
+    """The tokens of everything that was sent to be read."""
+    total = sum(len(tokens(text)) for text in _texts([body.get('tools'), body.get('functions')]))
+    for message in body.get('messages', ()):
+        total += 1
+        content = message.get('content')
+        for part in content if isinstance(content, list) else [content]:
+            if isinstance(part, dict) and part.get('type') == 'image_url':
+                total += IMAGE_TOKENS
+            elif isinstance(part, dict):
+                total += len(tokens(str(part.get('text', ''))))
+            elif isinstance(part, str):
+                total += len(tokens(part))
+    return total
+
+
+async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
+    if body is None or not isinstance(body.get('messages'), list):
+        await _json(send, 400, _error('"messages" must be a list', 'invalid_request'))
+        return
+    options = _told(body, usual)
+    await asyncio.sleep(options.delay_seconds)
+    if options.status != 200:
+        await _json(send, options.status, _error(f'told to fail with {options.status}', 'told_to_fail'))
+        return
+    said = tokens(_last_text(body['messages'])) if options.tokens is None else [' word'] * options.tokens
+    most = body.get('max_completion_tokens') or body.get('max_tokens')
+    cut = said[:most] if most else said
+    answer = _Answer(body, cut, 'length' if len(cut) < len(said) else 'stop', options)
+    if body.get('stream'):
+        await answer.stream(send)
+    else:
+        await _json(send, 200, answer.whole())
+
+
+class _Answer:
+    def __init__(self, body: dict[str, Any], said: list[str], finish_reason: str, options: EchoOptions):
+        self._said = said
+        self._finish_reason = finish_reason
+        self._options = options
+        self._choices = range(body.get('n') or 1)
+        self._stream_options = body.get('stream_options') or {}
+        self._input_tokens = count_input(body)
+        self._head = {'id': f'chatcmpl-{uuid4().hex}', 'created': int(time.time()), 'model': body.get('model', 'echo')}
+
+    def whole(self) -> dict[str, Any]:
+        choices = [
+            {
+                'index': index,
+                'message': {'role': 'assistant', 'content': ''.join(self._said)},
+                'logprobs': None,
+                'finish_reason': self._finish_reason,
+            }
+            for index in self._choices
+        ]
+        answer = self._head | {'object': 'chat.completion', 'choices': choices}
+        if not self._options.omit_usage:
+            answer['usage'] = self._usage(len(self._said) * len(self._choices))
+        return answer
+
+    async def stream(self, send: Send) -> None:
+        start = {'type': 'http.response.start', 'status': 200, 'headers': [(b'content-type', b'text/event-stream')]}
+        await send(start)
+        for number, chunk in enumerate(self._chunks()):
+            if number == self._options.stop_after_chunks:
+                raise BrokenOff
+            if number:
+                await asyncio.sleep(self._options.chunk_delay_seconds)
+            content = b'data: ' + json.dumps(chunk).encode() + b'\n\n'
+            await send({'type': 'http.response.body', 'body': content, 'more_body': True})
+        await send({'type': 'http.response.body', 'body': b'data: [DONE]\n\n'})
+
+    def _chunks(self) -> Iterator[dict[str, Any]]:
+        said = 0
+        for index in self._choices:
+            yield self._chunk(index, {'role': 'assistant', 'content': ''}, said)
+            for token in self._said:
+                said += 1
+                yield self._chunk(index, {'content': token}, said)
+            yield self._chunk(index, {}, said, self._finish_reason)
+        if self._stream_options.get('include_usage') and not self._options.omit_usage:
+            yield self._head | {'object': 'chat.completion.chunk', 'choices': [], 'usage': self._usage(said)}
+
+    def _chunk(self, index: int, delta: dict[str, Any], said: int, finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {'index': index, 'delta': delta, 'logprobs': None, 'finish_reason': finish_reason}
+        chunk = self._head | {'object': 'chat.completion.chunk', 'choices': [choice]}
+        if self._stream_options.get('continuous_usage_stats') and not self._options.omit_usage:
+            chunk['usage'] = self._usage(said)
+        return chunk
+
+    def _usage(self, output_tokens: int) -> dict[str, int]:
+        return {
+            'prompt_tokens': self._input_tokens,
+            'completion_tokens': output_tokens,
+            'total_tokens': self._input_tokens + output_tokens,
+        }
+
+
+def _told(body: dict[str, Any], usual: EchoOptions) -> EchoOptions:
+    told = body.get('echo')
+    if not isinstance(told, dict):
+        return usual
+    known = {field.name for field in fields(EchoOptions)}
+    return replace(usual, **{name: value for name, value in told.items() if name in known})
+
+
+def _last_text(messages: list[dict[str, Any]]) -> str:
+    for message in reversed(messages):
+        if message.get('role') == 'user':
+            content = message.get('content')
+            if isinstance(content, list):
+                return ''.join(str(part.get('text', '')) for part in content if isinstance(part, dict))
+            return content or ''
+    return ''
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+async def _body(receive: Receive) -> dict[str, Any] | None:
+    content = b''
+    while True:
+        message = await receive()
+        content += message.get('body', b'')
+        if not message.get('more_body'):
+            break
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _error(message: str, code: str) -> dict[str, Any]:
+    return {'error': {'message': message, 'type': 'echo_error', 'param': None, 'code': code}}
+
+
+async def _json(send: Send, status: int, content: dict[str, Any]) -> None:
+    encoded = json.dumps(content).encode()
+    headers = [(b'content-type', b'application/json'), (b'content-length', str(len(encoded)).encode())]
+    await send({'type': 'http.response.start', 'status': status, 'headers': headers})
+    await send({'type': 'http.response.body', 'body': encoded})

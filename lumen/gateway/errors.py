@@ -1,0 +1,91 @@
+"""Errors in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from starlette.types import Send
+
+from lumen.errors import InsufficientCoins, LumenError
+
+TYPES = {
+    400: 'invalid_request_error',
+    401: 'authentication_error',
+    403: 'permission_error',
+    404: 'invalid_request_error',
+    405: 'invalid_request_error',
+    413: 'invalid_request_error',
+    429: 'rate_limit_error',
+}
+
+
+class UpstreamError(LumenError):
+    """A model server that failed before its first byte."""
+
+    code = 'upstream_error'
+    status = 502
+
+    def __init__(self, message: str, *, code: str | None = None, status: int | None = None, retry_after: str = ''):
+        super().__init__(message, code=code, status=status)
+        self.retry_after = retry_after
+
+
+class TooLarge(LumenError):
+    code = 'request_too_large'
+    status = 413
+
+
+class MethodNotAllowed(LumenError):
+    code = 'method_not_allowed'
+    status = 405
+
+    def __init__(self, message: str, allowed: str):
+        super().__init__(message)
+        self.allowed = allowed
+
+
+def body(error: LumenError) -> bytes:
+    """The error as JSON."""
+    kind = 'insufficient_quota' if isinstance(error, InsufficientCoins) else TYPES.get(error.status, 'api_error')
+    shape = {'message': error.message, 'type': kind, 'param': error.param, 'code': error.code}
+    return json.dumps({'error': shape}, ensure_ascii=False).encode('utf-8', 'replace')
+
+
+def headers(error: LumenError) -> dict[str, str]:
+    """What an answer with this error carries besides its body."""
+    if isinstance(error, InsufficientCoins) and error.available_in_seconds is not None:
+        return {'retry-after': str(error.available_in_seconds)}
+    if isinstance(error, UpstreamError) and error.retry_after:
+        return {'retry-after': error.retry_after}
+    if isinstance(error, MethodNotAllowed):
+        return {'allow': error.allowed}
+    if error.status == 401:
+        return {'www-authenticate': 'Bearer'}
+    return {}
+
+
+async def respond(send: Send, request_id: str, error: LumenError, more: Mapping[str, str] | None = None) -> None:
+    """Send the error as the whole answer."""
+    await answer(send, request_id, error.status, body(error), headers(error) | dict(more or {}))
+
+
+async def answer(
+    send: Send,
+    request_id: str,
+    status: int,
+    content: bytes,
+    more: Mapping[str, str] | None = None,
+    *,
+    content_type: str = 'application/json',
+) -> None:
+    """Send a whole answer at once."""
+    fields = {'content-type': content_type, 'content-length': str(len(content)), 'x-request-id': request_id}
+    await start(send, status, fields | dict(more or {}))
+    await send({'type': 'http.response.body', 'body': content})
+
+
+async def start(send: Send, status: int, fields: Mapping[str, str]) -> None:
+    """Send the head of an answer."""
+    encoded = [(name.encode('latin-1'), value.encode('latin-1', 'replace')) for name, value in fields.items()]
+    await send({'type': 'http.response.start', 'status': status, 'headers': encoded})

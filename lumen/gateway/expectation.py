@@ -1,0 +1,54 @@
+"""What a call will probably use, learnt from what calls did use: tokens per byte, and tokens an answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from lumen.gateway.bounds import Bound
+
+TOKENS_PER_BYTE = 0.25
+OUTPUT_TOKENS = 256.0
+WEIGHT = 0.1
+"""How much one call moves the average."""
+
+
+@dataclass(slots=True)
+class Averages:
+    input_tokens_per_byte: float = TOKENS_PER_BYTE
+    output_tokens_per_byte: float = TOKENS_PER_BYTE
+    output_tokens: float = OUTPUT_TOKENS
+
+
+@dataclass(slots=True)
+class Expectation:
+    """Running averages by model, in this process. These are counts of tokens, not coins: floats do no harm."""
+
+    _models: dict[str, Averages] = field(default_factory=dict)
+
+    def input_tokens(self, model: str, bound: Bound) -> int:
+        averages = self._of(model)
+        return min(bound.input, math.ceil(bound.text_bytes * averages.input_tokens_per_byte) + 100 * bound.images)
+
+    def output_tokens(self, model: str, bound: Bound) -> int:
+        return min(bound.output, math.ceil(self._of(model).output_tokens)) * bound.choices
+
+    def tokens_of(self, model: str, output_bytes: int) -> int:
+        """How many tokens so many bytes of generated text probably are."""
+        return math.ceil(output_bytes * self._of(model).output_tokens_per_byte)
+
+    def learn(self, model: str, bound: Bound, input_tokens: int, output_tokens: int, output_bytes: int) -> None:
+        """Take in what a model server reported for a whole call."""
+        averages = self._models.setdefault(model, Averages())
+        if bound.text_bytes and not bound.images:
+            averages.input_tokens_per_byte = _moved(averages.input_tokens_per_byte, input_tokens / bound.text_bytes)
+        if output_bytes:
+            averages.output_tokens_per_byte = _moved(averages.output_tokens_per_byte, output_tokens / output_bytes)
+        averages.output_tokens = _moved(averages.output_tokens, output_tokens / bound.choices)
+
+    def _of(self, model: str) -> Averages:
+        return self._models.get(model) or Averages()
+
+
+def _moved(average: float, value: float) -> float:
+    return average + WEIGHT * (value - average)

@@ -1,0 +1,189 @@
+"""One call through: to the model server, back to the caller, and settled before its last byte is released."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.types import Send
+
+from lumen.gateway import errors, usage
+from lumen.gateway.admission import Call
+from lumen.gateway.errors import UpstreamError
+from lumen.gateway.expectation import Expectation
+from lumen.gateway.settling import Settling
+from lumen.gateway.sse import Event, EventTooLarge, Parser
+from lumen.gateway.upstream import Answer, Upstream
+from lumen.ledger import Ledger
+
+PASSED_ON = frozenset({400, 404, 413, 422})
+MAX_JSON_BYTES = 256 * 1024 * 1024
+DONE = '[DONE]'
+
+
+class Relay:
+    def __init__(self, upstream: Upstream, ledger: Ledger, expectation: Expectation):
+        self._upstream = upstream
+        self._ledger = ledger
+        self._expectation = expectation
+
+    async def run(self, call: Call, send: Send) -> None:
+        """Relay one call. Cancelling it is how a caller's leaving is told; every way out settles the call."""
+        settling = Settling(call, self._ledger, self._expectation)
+        stream = _Stream(call, settling, send)
+        try:
+            async with self._upstream.post(call.endpoint, '/chat/completions', call.content) as answer:
+                if answer.status != 200:
+                    await self._refused(call, settling, answer, send)
+                elif answer.headers.get('content-type', '').startswith('text/event-stream'):
+                    await stream.relay(answer)
+                else:
+                    await self._whole(call, settling, answer, send)
+        except UpstreamError as error:
+            if stream.has_started:
+                await stream.break_off(error)
+            else:
+                await _settled(settling, _outcome(error, 'upstream_error'), error.status, False)
+                await errors.respond(send, call.held.request_id, error)
+        except asyncio.CancelledError:
+            settling.settle('disconnected', 499)
+            raise
+        finally:
+            settling.settle('internal_error', 500)
+
+    async def _whole(self, call: Call, settling: Settling, answer: Answer, send: Send) -> None:
+        content = await _read(answer, settling)
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise UpstreamError('The model server answered with something that is not JSON.')
+        settling.usage = usage.reported(found)
+        settling.output_bytes = usage.generated_bytes(found)
+        await _settled(settling, 'success', 200)
+        await errors.answer(send, call.held.request_id, 200, content)
+
+    async def _refused(self, call: Call, settling: Settling, answer: Answer, send: Send) -> None:
+        if answer.status not in PASSED_ON:
+            raise _translated(answer)
+        content = await _read(answer, settling)
+        await _settled(settling, 'upstream_error', answer.status, False)
+        content_type = answer.headers.get('content-type', 'application/json')
+        await errors.answer(send, call.held.request_id, answer.status, content, content_type=content_type)
+
+
+class _Stream:
+    """The relay of server-sent events. `[DONE]` and whatever follows it wait for the settlement."""
+
+    def __init__(self, call: Call, settling: Settling, send: Send):
+        self.has_started = False
+        self._call = call
+        self._settling = settling
+        self._send = send
+        self._parser = Parser()
+        self._is_done = False
+
+    async def relay(self, answer: Answer) -> None:
+        async for event in self._events(answer):
+            self._settling.first_byte()
+            if event.data is not None and event.data.strip() == DONE:
+                await _settled(self._settling, 'success', 200)
+                self._is_done = True
+            elif event.data is not None and not self._is_done:
+                event = self._read(event)
+            await self._write(event.raw)
+        if not self._is_done:
+            raise UpstreamError('The model server ended its stream before it was complete.')
+        await self._send({'type': 'http.response.body', 'body': b''})
+
+    async def break_off(self, error: UpstreamError) -> None:
+        """Tell the caller in the stream that it ends here; what was generated is charged."""
+        if not self._is_done:
+            await _settled(self._settling, _outcome(error, 'upstream_error_midstream'), error.status)
+            await self._write(b'data: ' + errors.body(error) + b'\n\n')
+        await self._send({'type': 'http.response.body', 'body': b''})
+
+    async def _events(self, answer: Answer) -> AsyncIterator[Event]:
+        try:
+            async for chunk in answer.chunks():
+                for event in self._parser.feed(chunk):
+                    yield event
+            for event in self._parser.close():
+                yield event
+        except EventTooLarge as error:
+            raise UpstreamError(f'The model server sent {error}.') from None
+
+    def _read(self, event: Event) -> Event:
+        """Note what the event says of usage; take from it what the caller did not ask for."""
+        try:
+            chunk = json.loads(event.data or '')
+        except (ValueError, RecursionError):
+            return event
+        if not isinstance(chunk, dict):
+            return event
+        if 'error' in chunk and not chunk.get('choices'):
+            raise UpstreamError('The model server reported an error in its stream.')
+        self._settling.output_bytes += usage.generated_bytes(chunk)
+        found = usage.reported(chunk)
+        if found is None:
+            return event
+        self._settling.usage = found
+        if self._call.wants_usage:
+            return event
+        return Event(_without_usage(chunk) if chunk.get('choices') else b'', event.data)
+
+    async def _write(self, content: bytes) -> None:
+        if not self.has_started:
+            self.has_started = True
+            fields = {
+                'content-type': 'text/event-stream; charset=utf-8',
+                'cache-control': 'no-cache',
+                'x-accel-buffering': 'no',
+                'x-request-id': self._call.held.request_id,
+            }
+            await errors.start(self._send, 200, fields)
+        if content:
+            await self._send({'type': 'http.response.body', 'body': content, 'more_body': True})
+
+
+def _without_usage(chunk: dict[str, Any]) -> bytes:
+    rest = {name: value for name, value in chunk.items() if name != 'usage'}
+    return b'data: ' + json.dumps(rest, separators=(',', ':')).encode() + b'\n\n'
+
+
+async def _read(answer: Answer, settling: Settling) -> bytes:
+    content = bytearray()
+    async for chunk in answer.chunks():
+        settling.first_byte()
+        content += chunk
+        if len(content) > MAX_JSON_BYTES:
+            raise UpstreamError('The model server answered with more than can be passed on.')
+    return bytes(content)
+
+
+async def _settled(settling: Settling, outcome: str, status: int, charged: bool = True) -> None:
+    await asyncio.wrap_future(settling.settle(outcome, status, charged=charged))
+
+
+def _outcome(error: UpstreamError, otherwise: str) -> str:
+    return 'timeout' if error.status == 504 else otherwise
+
+
+def _translated(answer: Answer) -> UpstreamError:
+    """What the caller is told of a model server's failure, which is not the caller's."""
+    status = answer.status
+    if status in (401, 403):
+        return UpstreamError('The model server refused our credentials.', code='upstream_refused')
+    if status == 429:
+        return UpstreamError(
+            'The model server has too many requests.',
+            code='upstream_busy',
+            status=429,
+            retry_after=answer.headers.get('retry-after', ''),
+        )
+    if status in (408, 504):
+        return UpstreamError('The model server did not answer in time.', code='upstream_timeout', status=504)
+    return UpstreamError(f'The model server failed with status {status}.')

@@ -1,0 +1,170 @@
+"""`/v1` as one ASGI app: which call is asked for, and an answer in OpenAI's shape whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
+
+import peewee
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from lumen import access
+from lumen.config.settings import Model
+from lumen.database import Database
+from lumen.errors import LumenError, NotFound
+from lumen.gateway import body as request_body
+from lumen.gateway import errors
+from lumen.gateway.admission import Admission, find_model
+from lumen.gateway.auth import Authenticator
+from lumen.gateway.body import Disconnected
+from lumen.gateway.expectation import Expectation
+from lumen.gateway.relay import Relay
+from lumen.gateway.upstream import Upstream
+from lumen.identity.keys import KeyIdentity
+from lumen.ledger import Ledger
+from lumen.ledger.ledger import SettingsSource
+
+log = structlog.get_logger()
+
+GRACE_SECONDS = 30.0
+MEGABYTE = 1_000_000
+OWNER = 'lumen'
+CREATED = 1_700_000_000
+"""OpenAI's model objects state when a model was made; nobody knows, and clients insist on a number."""
+
+
+class Gateway:
+    """The gateway of one process. `app` is the ASGI app; it refuses new calls once `stop` was called."""
+
+    def __init__(self, configuration: SettingsSource, database: Database, ledger: Ledger, key_secret: bytes):
+        expectation = Expectation()
+        self._configuration = configuration
+        self._upstream = Upstream()
+        self._authenticator = Authenticator(database, key_secret)
+        self._admission = Admission(database, ledger, expectation)
+        self._relay = Relay(self._upstream, ledger, expectation)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        await self._upstream.start()
+        self._watching = asyncio.create_task(self._authenticator.watch())
+
+    async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Let calls in flight finish, at most `grace_seconds`; what is left then is cut off and settled."""
+        self._is_stopping = True
+        if self._calls:
+            _, left = await asyncio.wait(self._calls, timeout=grace_seconds)
+            for call in left:
+                call.cancel()
+            if left:
+                await asyncio.wait(left)
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+        await self._upstream.stop()
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request below `/v1`."""
+        if scope['type'] != 'http':
+            raise RuntimeError(f'/v1 speaks HTTP, not {scope["type"]}')
+        request_id = f'req_{uuid4().hex}'
+        has_begun = False
+
+        async def tracked(message: Any) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._route(request_id, scope, receive, tracked)
+        except LumenError as error:
+            await errors.respond(send, request_id, error)
+        except Disconnected:
+            log.info('the caller left before the request was complete', request_id=request_id)
+        except peewee.DatabaseError as error:
+            log.error('the database failed a call', request_id=request_id, error=str(error))
+            if not has_begun:
+                unavailable = LumenError('Lumen cannot reach its database.', code='unavailable', status=503)
+                await errors.respond(send, request_id, unavailable, {'retry-after': '5'})
+        except Exception:
+            log.exception('a call failed', request_id=request_id)
+            if has_begun:
+                raise  # the server closes the connection, so that a part is not taken for the whole
+            await errors.respond(send, request_id, LumenError('Something went wrong inside Lumen.'))
+
+    async def _route(self, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._is_stopping:
+            raise LumenError('Lumen is shutting down.', code='unavailable', status=503)
+        path: str = scope['path']
+        method: str = scope['method']
+        if path == '/v1/chat/completions':
+            _allow(method, 'POST')
+            await self._chat(request_id, scope, receive, send)
+        elif path == '/v1/models':
+            _allow(method, 'GET')
+            await self._models(request_id, scope, send)
+        elif path.startswith('/v1/models/'):
+            _allow(method, 'GET')
+            await self._model(request_id, scope, send, unquote(path.removeprefix('/v1/models/')))
+        else:
+            raise NotFound(f'There is no {method} {path[:200]} here.', code='unknown_url')
+
+    async def _chat(self, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope['headers'])
+        settings = self._configuration.current
+        identity = await self._authenticator.identify(headers)
+        body = request_body.parse(await request_body.read(receive, headers, settings.api.max_body_mb * MEGABYTE))
+        request_body.check_chat(body)
+        gone = asyncio.create_task(_disconnect(receive))
+        work = asyncio.create_task(self._call(request_id, identity, body, send))
+        self._calls.add(work)
+        work.add_done_callback(self._calls.discard)
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not work.done():
+                work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
+        if not work.cancelled():
+            work.result()
+
+    async def _call(self, request_id: str, identity: KeyIdentity, body: dict[str, Any], send: Send) -> None:
+        call = await self._admission.admit(request_id, identity, body, self._configuration.current)
+        await self._relay.run(call, send)
+
+    async def _models(self, request_id: str, scope: Scope, send: Send) -> None:
+        identity = await self._authenticator.identify(dict(scope['headers']))
+        visible = access.visible(self._configuration.current, identity.kind, identity.handle)
+        await _json(send, request_id, {'object': 'list', 'data': [_described(model) for model in visible]})
+
+    async def _model(self, request_id: str, scope: Scope, send: Send, name: str) -> None:
+        identity = await self._authenticator.identify(dict(scope['headers']))
+        await _json(send, request_id, _described(find_model(self._configuration.current, identity, name)))
+
+
+def _described(model: Model) -> dict[str, Any]:
+    return {'id': model.name, 'object': 'model', 'created': CREATED, 'owned_by': OWNER}
+
+
+async def _json(send: Send, request_id: str, content: dict[str, Any]) -> None:
+    await errors.answer(send, request_id, 200, json.dumps(content, ensure_ascii=False).encode())
+
+
+def _allow(method: str, allowed: str) -> None:
+    if method != allowed and not (allowed == 'GET' and method == 'HEAD'):
+        raise errors.MethodNotAllowed(f'{method} is not possible here; use {allowed}.', allowed)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())['type'] != 'http.disconnect':
+        pass

@@ -1,0 +1,60 @@
+"""What a call used: what the model server reports, or an estimate from what was seen of its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+MOST_TOKENS = 10**9
+"""A report of more than this is nonsense and counts as none."""
+
+TEXTS = ('content', 'reasoning', 'reasoning_content', 'refusal', 'text')
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a whole call."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+def reported(answer: dict[str, Any]) -> Usage | None:
+    """The usage in an answer or a chunk; None when it has none, or one that cannot be."""
+    usage = answer.get('usage')
+    if not isinstance(usage, dict):
+        return None
+    read, written = usage.get('prompt_tokens'), usage.get('completion_tokens')
+    return Usage(read, written) if _is_count(read) and _is_count(written) else None
+
+
+def generated_bytes(answer: dict[str, Any]) -> int:
+    """The UTF-8 bytes of all text that an answer or a chunk carries, tool calls included."""
+    choices = answer.get('choices')
+    total = 0
+    for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            continue
+        part = choice.get('delta') or choice.get('message') or choice
+        if isinstance(part, dict):
+            total += sum(_length(part.get(name)) for name in TEXTS)
+            total += _calls_length(part.get('tool_calls'))
+            total += _calls_length([{'function': part.get('function_call')}])
+    return total
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+
+
+def _calls_length(calls: Any) -> int:
+    total = 0
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get('function') if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            total += _length(function.get('name')) + _length(function.get('arguments'))
+    return total
+
+
+def _length(text: Any) -> int:
+    return len(text.encode('utf-8', 'surrogatepass')) if isinstance(text, str) else 0
