@@ -1,0 +1,186 @@
+"""What a served installation does when it starts, stops, is beside a command, or is killed."""
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import psycopg
+import pytest
+
+import models
+from lumen.database import Database
+from tests.e2e.serving import Server, wait_until
+
+
+def complete(server: Server, key: str, content: str = 'hello') -> openai.types.chat.ChatCompletion:
+    with openai.OpenAI(base_url=f'{server.address}/v1', api_key=key, max_retries=0) as client:
+        return client.chat.completions.create(model='echo', messages=[{'role': 'user', 'content': content}])
+
+
+def test_a_call_is_counted_and_paid(server: Server):
+    key = server.new_key('bot')
+    usage = complete(server, key).usage
+    shown = server.json('client', 'show', 'bot')
+    assert shown['requests'] == 1
+    assert (shown['input_tokens'], shown['output_tokens']) == (usage.prompt_tokens, usage.completion_tokens)
+    cost = usage.prompt_tokens * 1_000_000 + usage.completion_tokens * 2_000_000
+    assert shown['coins_spent'] == f'0.{cost:09d}'
+    assert shown['balance'] == f'99.{10**9 - cost:09d}'
+    assert server.json('check')['clean']
+
+
+def test_a_key_revoked_by_command_stops_within_a_second(server: Server):
+    server.json('client', 'create', 'bot')
+    key = server.json('key', 'create', 'bot')
+    assert server.get('/v1/models', key['key'])[0] == 200
+    server.json('key', 'revoke', str(key['id']))
+    wait_until(lambda: server.get('/v1/models', key['key'])[0] == 401, seconds=1)
+
+
+def test_a_client_deactivated_by_command_stops_and_starts_again_within_a_second(server: Server):
+    key = server.new_key('bot')
+    assert server.get('/v1/models', key)[0] == 200
+    server.json('client', 'deactivate', 'bot')
+    wait_until(lambda: server.get('/v1/models', key)[0] == 403, seconds=1)
+    server.json('client', 'activate', 'bot')
+    wait_until(lambda: server.get('/v1/models', key)[0] == 200, seconds=1)
+
+
+def test_a_changed_configuration_is_in_force_within_five_seconds(server: Server):
+    key = server.new_key('bot')
+    assert '"second"' not in server.get('/v1/models', key)[1]
+    text = server.configuration.read_text()
+    added = text[text.index('  - name: echo') : text.index('clients:')].replace('name: echo', 'name: second')
+    server.configuration.write_text(text.replace('clients:', f'{added}clients:'))
+    wait_until(lambda: '"second"' in server.get('/v1/models', key)[1], seconds=5)
+    server.configuration.write_text('version: 3')
+    wait_until(lambda: 'the changed configuration is not used' in server.log.read_text(), seconds=5)
+    assert '"second"' in server.get('/v1/models', key)[1]
+
+
+@pytest.fixture
+def stalled() -> Iterator[socket.socket]:
+    """A model server that takes a call and never answers."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        yield listener
+
+
+def hold_count(url: str) -> int:
+    database = Database(url, readers=1)
+    try:
+        return database.read_now(models.Hold.select().count)
+    finally:
+        database.close()
+
+
+def test_a_killed_server_settles_its_calls_when_it_starts_again(tmp_path: Path, stalled: socket.socket):
+    server = Server(tmp_path, upstream=f'http://127.0.0.1:{stalled.getsockname()[1]}/v1')
+    server.start()
+    key = server.new_key('bot')
+
+    def call() -> None:
+        with pytest.raises(openai.APIConnectionError):
+            complete(server, key)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    wait_until(lambda: hold_count(server.database_url) == 1)
+    server.stop(signal.SIGKILL)
+    caller.join()
+    assert server.lumen('check').returncode == 0
+    try:
+        server.start()
+        wait_until(lambda: hold_count(server.database_url) == 0)
+        assert server.json('client', 'show', 'bot')['requests'] == 1
+        assert server.json('check')['clean']
+    finally:
+        server.stop()
+    database = Database(server.database_url, readers=1)
+    assert database.read_now(lambda: models.Request.get().outcome) == 'interrupted'
+    database.close()
+
+
+def test_calls_in_flight_finish_when_told_to_stop(server: Server):
+    key = server.new_key('bot')
+    words = ' '.join(f'word{number}' for number in range(40))
+    with openai.OpenAI(base_url=f'{server.address}/v1', api_key=key, max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model='echo',
+            messages=[{'role': 'user', 'content': words}],
+            stream=True,
+            extra_body={'echo': {'chunk_delay_seconds': 0.02}},
+        )
+        heard = [next(iter(stream))]
+        assert server.process is not None
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not accepts(server))
+        heard += stream
+    assert ''.join(chunk.choices[0].delta.content or '' for chunk in heard) == words
+    assert server.process.wait(timeout=60) == 0
+    assert server.json('client', 'show', 'bot')['output_tokens'] == 40
+    assert server.json('check')['clean']
+
+
+def accepts(server: Server) -> bool:
+    try:
+        return server.get('/healthz')[0] == 200
+    except OSError:
+        return False
+
+
+def refused(server: Server, *arguments: str) -> str:
+    """What `lumen serve` says in refusing to start."""
+    result = server.lumen('serve', '--port', '0', *arguments)
+    assert result.returncode == 1
+    assert 'Traceback' not in result.stderr
+    return result.stderr.splitlines()[-1]
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(installation: Server, stalled: socket.socket):
+    port = str(stalled.getsockname()[1])
+    assert refused(installation, '--port', port) == f'cannot listen on 127.0.0.1:{port}: address already in use'
+
+
+def test_a_bad_configuration_is_told_with_its_faults(installation: Server):
+    installation.configuration.write_text('version: 2\nmodles: []\n')
+    assert 'modles' in refused(installation)
+
+
+def test_a_database_that_cannot_be_reached_is_told_in_one_line(installation: Server):
+    installation.database_url = 'postgresql://lumen:hunter2@127.0.0.1:1/lumen'
+    said = refused(installation)
+    assert said.startswith('the database cannot be used: ')
+    assert 'hunter2' not in said
+
+
+def test_a_second_server_on_one_sqlite_file_is_refused(server: Server):
+    assert 'another Lumen is already serving' in refused(server)
+
+
+def test_postgresql_is_not_migrated_behind_ones_back(installation: Server, postgresql_server: str):
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute('create database unmigrated')
+    installation.database_url = postgresql_server.replace('/postgres?', '/unmigrated?')
+    assert refused(installation).endswith('run `lumen migrate`')
+    assert installation.lumen('migrate').returncode == 0
+    installation.start()
+    assert installation.get('/healthz') == (200, '{"status": "alive"}')
+
+
+def test_a_gateway_alone_serves_no_pages_and_loads_none(installation: Server):
+    installation.extra_environment = {'PYTHONPROFILEIMPORTTIME': '1'}
+    installation.start(role='gateway')
+    assert installation.get('/')[0] == 404
+    assert installation.get('/v1/models')[0] == 401
+    imported = installation.log.read_text()
+    assert 'lumen.gateway' in imported
+    assert 'nicegui' not in imported
+    assert 'lumen_ui' not in imported
+
+
+def test_the_command_and_python_app_are_the_same(installation: Server):
+    assert 'Commands:' in installation.lumen('--help').stdout
+    assert installation.lumen('--version').stdout.startswith('Lumen ')

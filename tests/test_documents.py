@@ -1,0 +1,72 @@
+"""Documents must stay true: what they link to and tell people to run exists, and no library goes unexplained."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from lumen.cli import command_line
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('**/*.md')])
+
+LINK = re.compile(r'\]\(([^)\s]+)\)')
+COMMAND = re.compile(r'(?:^|[`/])lumen ((?:[a-z]+ ?)+)', re.MULTILINE)
+TARGET = re.compile(r'(?:^|`)make ([a-z]+)', re.MULTILINE)
+
+
+def anchors(document: Path) -> set[str]:
+    headings = re.findall(r'^#+ (.+)$', document.read_text(), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path):
+    for link in LINK.findall(document.read_text()):
+        if re.match(r'[a-z]+:', link):
+            continue
+        name, _, anchor = link.partition('#')
+        target = (document.parent / name).resolve() if name else document
+        assert target.exists(), f'{document.name} links to {link}'
+        assert not anchor or anchor in anchors(target), f'{document.name} links to {link}'
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
+def test_commands_exist(document: Path):
+    for words in COMMAND.findall(document.read_text()):
+        command: click.Command = command_line
+        for word in words.split():
+            if not isinstance(command, click.Group):
+                break
+            assert word in command.commands, f'{document.name} mentions lumen {words}'
+            command = command.commands[word]
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
+def test_targets_of_make_exist(document: Path):
+    targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
+    assert set(TARGET.findall(document.read_text())) <= targets
+
+
+def test_every_library_is_explained():
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    named = [*project['dependencies'], *project['optional-dependencies']['dev']]
+    libraries = (ROOT / 'docs/architecture.md').read_text().partition('## Libraries')[2]
+    explained = re.findall(r'^- \*\*(.+?)\*\*: .{12,}', libraries, re.MULTILINE)
+    assert sorted(explained) == sorted(re.match(r'[\w.-]+', name)[0] for name in named)
+
+
+def test_every_room_is_on_the_map():
+    text = (ROOT / 'docs/architecture.md').read_text().partition('## How things flow')[0]
+    rooms = [path.name for path in (ROOT / 'lumen').iterdir() if (path / '__init__.py').exists()]
+    assert [room for room in rooms if f'`lumen/{room}/`' not in text] == []
+    modules = [path.name for path in (ROOT / 'lumen').glob('*.py') if path.name != '__init__.py']
+    assert [module for module in modules if module not in text] == []
+
+
+def test_locks_name_no_host():
+    for lock in ROOT.glob('requirements*.txt'):
+        assert '://' not in lock.read_text()
+        assert '--hash=sha256:' in lock.read_text()
