@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.types import Send
@@ -29,8 +29,8 @@ class Relay:
         self._ledger = ledger
         self._expectation = expectation
 
-    async def run(self, call: Call, send: Send) -> None:
-        """Relay one call. Cancelling it is how a caller's leaving is told; every way out settles the call."""
+    async def run(self, call: Call, send: Send, has_left: Callable[[], bool]) -> None:
+        """Relay one call. Cancel it when the caller has left, or the process must end; every way out settles it."""
         settling = Settling(call, self._ledger, self._expectation)
         stream = _Stream(call, settling, send)
         try:
@@ -48,7 +48,10 @@ class Relay:
                 await _settled(settling, _outcome(error, 'upstream_error'), error.status, False)
                 await errors.respond(send, call.held.request_id, error)
         except asyncio.CancelledError:
-            settling.settle('disconnected', 499)
+            if has_left():
+                settling.settle('disconnected', 499)
+            else:
+                settling.settle('interrupted', 503)
             raise
         finally:
             settling.settle('internal_error', 500)

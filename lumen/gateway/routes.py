@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
@@ -124,23 +125,30 @@ class Gateway:
         body = request_body.parse(await request_body.read(receive, headers, settings.api.max_body_mb * MEGABYTE))
         request_body.check_chat(body)
         gone = asyncio.create_task(_disconnect(receive))
-        work = asyncio.create_task(self._call(request_id, identity, body, send))
+        work = asyncio.create_task(self._call(request_id, identity, body, send, gone.done))
         self._calls.add(work)
         work.add_done_callback(self._calls.discard)
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            gone.cancel()
             if not work.done():
                 work.cancel()
                 with suppress(asyncio.CancelledError):
                     await work
+            gone.cancel()
         if not work.cancelled():
             work.result()
 
-    async def _call(self, request_id: str, identity: KeyIdentity, body: dict[str, Any], send: Send) -> None:
+    async def _call(
+        self,
+        request_id: str,
+        identity: KeyIdentity,
+        body: dict[str, Any],
+        send: Send,
+        has_left: Callable[[], bool],
+    ) -> None:
         call = await self._admission.admit(request_id, identity, body, self._configuration.current)
-        await self._relay.run(call, send)
+        await self._relay.run(call, send, has_left)
 
     async def _models(self, request_id: str, scope: Scope, send: Send) -> None:
         identity = await self._authenticator.identify(dict(scope['headers']))

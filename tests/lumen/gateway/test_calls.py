@@ -1,0 +1,246 @@
+"""Calls as they should be: the real SDK, a gateway on a port, a model server in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import httpx2
+import openai
+import pytest
+
+import models
+from lumen.config.settings import Settings
+from lumen.gateway.echo import count_input, tokens
+from tests.lumen.gateway.conftest import Running, ScriptedServer, configured, wait_until
+
+Run = Callable[[Settings], Running]
+HELLO = 'Hello, you there! How are things?'
+MESSAGES: list[openai.types.chat.ChatCompletionMessageParam] = [{'role': 'user', 'content': HELLO}]
+MILLICOIN = 1_000_000
+
+
+def test_a_whole_answer_is_charged_exactly_as_reported(run: Run, echo_address: str):
+    running = run(configured(echo_address))
+    answer = running.openai.chat.completions.create(model='m', messages=MESSAGES)
+    assert answer.choices[0].message.content == HELLO
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == count_input({'messages': MESSAGES})
+    assert answer.usage.completion_tokens == len(tokens(HELLO))
+    cost = (answer.usage.prompt_tokens + 2 * answer.usage.completion_tokens) * MILLICOIN
+    (request,) = running.requests()
+    assert (request.outcome, request.status, request.estimated, request.streamed) == ('success', 200, False, False)
+    assert (request.cost, request.endpoint) == (cost, echo_address)
+    assert running.account().spent == cost
+    assert running.account().balance == 10_000_000_000 - cost
+    running.assert_settled()
+
+
+def test_a_stream_is_charged_exactly_and_its_usage_is_hidden_from_who_did_not_ask(run: Run, echo_address: str):
+    running = run(configured(echo_address))
+    chunks = list(running.openai.chat.completions.create(model='m', messages=MESSAGES, stream=True))
+    assert ''.join(chunk.choices[0].delta.content or '' for chunk in chunks) == HELLO
+    assert all(chunk.choices and chunk.usage is None for chunk in chunks)
+    (request,) = running.requests()
+    assert (request.outcome, request.streamed, request.estimated) == ('success', True, False)
+    assert (request.input_tokens, request.output_tokens) == (count_input({'messages': MESSAGES}), len(tokens(HELLO)))
+    assert request.time_to_first_byte_us is not None
+    running.assert_settled()
+
+
+def test_who_asks_for_usage_sees_it(run: Run, echo_address: str):
+    running = run(configured(echo_address))
+    stream = running.openai.chat.completions.create(
+        model='m', messages=MESSAGES, stream=True, stream_options={'include_usage': True}
+    )
+    last = list(stream)[-1]
+    assert last.usage is not None
+    assert last.usage.completion_tokens == running.requests()[0].output_tokens
+
+
+def test_continuous_usage_is_asked_for_and_hidden_too(run: Run, echo_address: str):
+    endpoint = {'url': echo_address, 'continuous_usage': 'true'}
+    running = run(configured(echo_address, endpoints=[endpoint]))
+    chunks = list(running.openai.chat.completions.create(model='m', messages=MESSAGES, stream=True))
+    assert ''.join(chunk.choices[0].delta.content or '' for chunk in chunks) == HELLO
+    assert all(chunk.usage is None for chunk in chunks)
+    assert running.requests()[0].estimated is False
+
+
+def test_the_settlement_is_committed_before_the_last_byte_is_seen(run: Run, echo_address: str):
+    running = run(configured(echo_address))
+    for _ in range(5):
+        running.openai.chat.completions.create(model='m', messages=MESSAGES)
+        list(running.openai.chat.completions.create(model='m', messages=MESSAGES, stream=True))
+    assert len(running.requests()) == 10
+    headers = {'authorization': f'Bearer {running.key}'}
+    body = {'model': 'm', 'messages': MESSAGES, 'stream': True}
+    with httpx2.stream('POST', f'{running.address}/v1/chat/completions', headers=headers, json=body) as response:
+        for line in response.iter_lines():
+            if line == 'data: [DONE]':
+                assert len(running.requests()) == 11
+
+
+def test_tools_images_and_unknown_fields_pass_as_they_are(run: Run, scripted: ScriptedServer):
+    usage = {'prompt_tokens': 5, 'completion_tokens': 6, 'total_tokens': 11}
+    answer = {'id': 'x', 'choices': [], 'usage': usage, 'of_its_own': {'kept': [1.5, None]}}
+    scripted.script.parts = [json.dumps(answer).encode()]
+    running = run(configured(scripted.address))
+    sent = {
+        'model': 'm',
+        'messages': [
+            {
+                'role': 'user',
+                'content': [
+                    {'type': 'text', 'text': 'Grüße 👋'},
+                    {'type': 'image_url', 'image_url': {'url': 'data:image/png;base64,AAAA', 'detail': 'low'}},
+                ],
+            }
+        ],
+        'tools': [{'type': 'function', 'function': {'name': 'f', 'parameters': {'type': 'object'}}}],
+        'temperature': 0.1,
+        'seed': 12345678901234567890,
+        'of_your_own': {'deep': [True, None, 1.0, '']},
+    }
+    response = httpx2.post(
+        f'{running.address}/v1/chat/completions',
+        headers={'authorization': f'Bearer {running.key}', 'x-request-id': 'mine', 'cookie': 'a=b'},
+        json=sent,
+    )
+    assert response.json() == answer
+    assert scripted.script.received == [sent | {'model': 'remote/name'}]
+    headers = scripted.script.received_headers[0]
+    assert headers['authorization'] == 'Bearer upstream-secret'
+    assert running.key not in str(headers)
+    assert 'cookie' not in headers
+    (request,) = running.requests()
+    assert response.headers['x-request-id'] == request.request_id
+    assert (request.input_tokens, request.output_tokens) == (5, 6)
+
+
+def test_the_callers_limit_is_bounded_by_the_models(run: Run, scripted: ScriptedServer):
+    scripted.script.parts = [b'{"usage": {"prompt_tokens": 1, "completion_tokens": 1}}']
+    running = run(configured(scripted.address))
+    for limits in ({}, {'max_tokens': 5}, {'max_completion_tokens': 5000}):
+        httpx2.post(
+            f'{running.address}/v1/chat/completions',
+            headers={'authorization': f'Bearer {running.key}'},
+            json={'model': 'm', 'messages': MESSAGES, **limits},
+        )
+    sent = [(body.get('max_tokens'), body.get('max_completion_tokens')) for body in scripted.script.received]
+    assert sent == [(None, None), (5, None), (None, 512)]
+
+
+def test_near_empty_the_output_is_bounded_by_what_the_pool_can_pay(run: Run, scripted: ScriptedServer):
+    scripted.script.parts = [b'{"usage": {"prompt_tokens": 9, "completion_tokens": 40}}']
+    running = run(configured(scripted.address, pool={'max': '1', 'refresh': '0', 'starting': '0.6'}))
+    running.openai.chat.completions.create(model='m', messages=MESSAGES)
+    limit = scripted.script.received[0]['max_tokens']
+    assert 1 <= limit <= 300
+    running.assert_settled()
+
+
+def test_several_answers_are_held_for_and_charged(run: Run, echo_address: str):
+    running = run(configured(echo_address))
+    answer = running.openai.chat.completions.create(model='m', messages=MESSAGES, n=3)
+    assert len(answer.choices) == 3
+    assert running.requests()[0].output_tokens == 3 * len(tokens(HELLO))
+    running.assert_settled()
+
+
+def test_a_free_model_costs_nothing_and_is_counted(run: Run, echo_address: str):
+    running = run(configured(echo_address, pool={'max': '1', 'refresh': '0', 'starting': '0'}))
+    running.openai.chat.completions.create(model='org/free', messages=MESSAGES)
+    account = running.account()
+    assert (account.requests, account.spent) == (1, 0)
+    running.assert_settled()
+
+
+def test_models_are_listed_and_described_as_far_as_the_account_may_use_them(run: Run, echo_address: str):
+    running = run(configured(echo_address))
+    assert [model.id for model in running.openai.models.list()] == ['m', 'org/free']
+    assert running.openai.models.retrieve('m').id == 'm'
+    escaped = httpx2.get(f'{running.address}/v1/models/org%2Ffree', headers={'authorization': f'Bearer {running.key}'})
+    assert escaped.json()['id'] == 'org/free'
+    messages = set()
+    for name in ('blocked', 'disabled', 'unknown'):
+        with pytest.raises(openai.NotFoundError) as hidden:
+            running.openai.models.retrieve(name)
+        assert hidden.value.code == 'model_not_found'
+        messages.add(hidden.value.message.replace(name, ''))
+    assert len(messages) == 1
+
+
+def test_the_builtin_model_behaves_like_the_one_in_another_process(run: Run):
+    running = run(configured('builtin:echo'))
+    answer = running.openai.chat.completions.create(model='m', messages=MESSAGES)
+    chunks = list(running.openai.chat.completions.create(model='m', messages=MESSAGES, stream=True))
+    assert answer.choices[0].message.content == ''.join(chunk.choices[0].delta.content or '' for chunk in chunks)
+    first, second = running.requests()
+    assert (first.input_tokens, first.output_tokens) == (second.input_tokens, second.output_tokens)
+    running.assert_settled()
+
+
+def test_a_hundred_calls_at_once_are_charged_one_by_one_and_never_overspend(run: Run, echo_address: str):
+    running = run(configured(echo_address))
+
+    async def call(client: openai.AsyncOpenAI, number: int) -> str:
+        answer = None
+        with suppress(openai.RateLimitError):
+            answer = await client.chat.completions.create(
+                model='m', messages=MESSAGES, max_tokens=50 + number, stream=False, extra_body={'echo': {'tokens': 500}}
+            )
+        if answer is None:
+            return 'refused'
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens == 50 + number
+        return 'served'
+
+    async def everything() -> list[str]:
+        async with openai.AsyncOpenAI(base_url=f'{running.address}/v1', api_key=running.key, max_retries=0) as client:
+            return await asyncio.gather(*(call(client, number) for number in range(100)))
+
+    outcomes = asyncio.run(everything())
+    account = running.account()
+    assert account.balance >= 0
+    assert account.requests == outcomes.count('served') > 20
+    assert account.spent == sum(request.cost for request in running.requests())
+    running.assert_settled()
+
+
+def test_a_revoked_key_stops_within_a_second_and_calls_in_flight_finish(run: Run, scripted: ScriptedServer):
+    scripted.script.parts = [
+        b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n',
+        b'data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}\n\ndata: [DONE]\n\n',
+    ]
+    scripted.script.headers = {'content-type': 'text/event-stream'}
+    scripted.script.waits_after = 0
+    running = run(configured(scripted.address))
+    stream = running.openai.chat.completions.create(model='m', messages=MESSAGES, stream=True)
+    assert next(stream).choices[0].delta.content == 'a'
+    running.database.write_now(_revoke_all)
+    revoked_at = time.monotonic()
+
+    def is_refused() -> bool:
+        try:
+            running.openai.models.list()
+        except openai.AuthenticationError:
+            return True
+        return False
+
+    wait_until(is_refused)
+    assert time.monotonic() - revoked_at < 1.0
+    scripted.script.proceed.set()
+    assert list(stream) == []
+    assert running.requests()[0].outcome == 'success'
+    running.assert_settled()
+
+
+def _revoke_all() -> None:
+    from lumen.identity import revisions
+
+    models.ApiKey.update(revoked_at=1).execute()
+    revisions.bump(revisions.KEYS)
