@@ -79,9 +79,9 @@ def _words(details: ErrorDetails, model: type[BaseModel], path: Path) -> str:
         case 'float_parsing' | 'float_type' | 'finite_number':
             return 'must be a number'
         case 'greater_than':
-            return f'must be more than {context["gt"]}'
+            return f'must be more than {context["gt"]:g}'
         case 'greater_than_equal':
-            return f'must be {context["ge"]} or more'
+            return f'must be {context["ge"]:g} or more'
         case 'too_short' | 'string_too_short':
             return 'must not be empty'
         case 'string_too_long':

@@ -95,5 +95,5 @@ def _line(name: str, fault: Fault) -> str:
 
 
 def _error(name: str, found: list[Fault]) -> ConfigurationError:
-    ordered = sorted(found, key=lambda fault: fault.line or 0)
+    ordered = sorted(found, key=lambda fault: (fault.line or 0, str(fault)))
     return ConfigurationError('\n'.join(_line(name, fault) for fault in ordered))

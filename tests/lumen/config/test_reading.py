@@ -1,0 +1,209 @@
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumen.config.reading import Loaded, read, read_text
+from lumen.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[3]
+MODEL = """
+models:
+  - name: {name}
+    input_cost_per_million: {price}
+    output_cost_per_million: 0.25
+    context_window: 100
+    max_output_tokens: 10
+    endpoints: [{{url: "{url}"}}]
+"""
+
+
+def model(name: str = 'm', price: str = '1', url: str = 'http://127.0.0.1:1/v1') -> str:
+    return MODEL.format(name=name, price=price, url=url)
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        read_text(text, {})
+    return refused.value.message.splitlines()
+
+
+def good(text: str, **environment: str) -> Loaded:
+    return read_text(text, environment)
+
+
+def test_the_sample_is_good_and_warns_of_nothing():
+    loaded = read(ROOT / 'config.yaml', {})
+    assert loaded.warnings == ()
+    echo = loaded.settings.model('echo')
+    assert echo is not None
+    assert loaded.settings.app.database.url.get_secret_value() == 'sqlite:///data/lumen.db'
+    assert len(loaded.settings.login.dev_users) == 3
+    assert echo.price.cost(10, 10) >= 10_000_000, 'one call moves a card with two decimals'
+
+
+def test_a_fault_names_file_line_path_and_value():
+    assert faults('version: 2\nclients:\n  research-bot:\n    refresh: -1\n') == [
+        'config.yaml:4: clients.research-bot.refresh: must be 0 or more, got -1'
+    ]
+
+
+def test_every_fault_is_named_at_once_in_the_order_of_the_file():
+    found = faults('app: {nam: x, theme: pink}\nlogn: {}\nclients:\n  bot: {max: many}\nadmins: me@example.org\n')
+    assert found == [
+        'config.yaml:1: app.nam: is not a key of this section (did you mean "name"?)',
+        "config.yaml:1: app.theme: must be 'auto', 'light' or 'dark'",
+        'config.yaml:2: logn: is not a key of this section (did you mean "login"?)',
+        "config.yaml:4: clients.bot.max: must be a number of coins, got 'many'",
+        'config.yaml:5: admins: must be a list',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('text', 'fault'),
+    [
+        ('a: [', '1: is not YAML'),
+        ('a:\n\t- b', '2: is not YAML'),
+        ('- 1', '1: must be a mapping'),
+        ('app: {}\napp: {}', '2: app: stands here twice, first in line 1'),
+        ('clients:\n  a: {max: 1}\n  A: {max: 2}', '3: clients.A: "A" is there already, as "a"'),
+        ('clients: {bot: {max: -1}}', 'clients.bot.max: must be 0 or more, or -2 for unlimited, got -1'),
+        ('clients: {bot: {starting: 0.0000000001}}', 'clients.bot.starting: has more than 9 decimals'),
+        ('clients: {bot: {max: .inf}}', 'clients.bot.max: must be a number of coins'),
+        ('clients: {"a/b": {max: 1}}', 'clients.a/b: is not the name of a client'),
+        (
+            'clients: {bot: {groups: [reserch]}}\ngroups: {research: {}}',
+            'no group "reserch" (did you mean "research"?)',
+        ),
+        ('users: {bob: {max: 1}}', 'users.bob: must be an e-mail address'),
+        ('admins: [bob]', 'admins[0]: must be an e-mail address'),
+        ('version: 1', "version: must be '2'"),
+        ('app: {github_url: "javascript:alert(1)"}', 'app.github_url: must be an http or https address'),
+        ('app: {footer_links: [{label: x, url: "ftp://x"}]}', 'app.footer_links[0].url: must be an http'),
+        ('app: {footer_links: [{label: x}]}', 'app.footer_links[0].url: is missing'),
+        ('api: {max_body_mb: 0}', 'api.max_body_mb: must be more than 0'),
+        ('api: {max_body_mb: lots}', 'api.max_body_mb: must be a whole number'),
+        ('api: {consent: maybe}', 'api.consent: must be true or false'),
+        ('budget: {wait_seconds: -1}', 'budget.wait_seconds: must be 0 or more'),
+        ('app: {name: [x]}', 'app.name: must be text'),
+        ('app: x', 'app: must be a mapping'),
+        ('version: !!python/object/apply:os.system ["x"]', 'has the tag'),
+        ('x: &a [*a]', 'contains itself'),
+        ('? [a]\n: b', 'has a key that is not text'),
+        ('admins: [a@b.c, ]\nlogin: {dev_users: [{email: x}]}', 'login.dev_users[0].name: is missing'),
+        (model() + model()[8:], 'models[1].name: "m" is there already'),
+        (model(url='ftp://x'), 'models[0].endpoints[0].url: must be an http or https address, or builtin:echo'),
+        (model(url='builtin:eco'), 'no such built-in server; there is builtin:echo'),
+        (
+            model().replace('    context_window: 100\n', ''),
+            'models[0].context_window: is missing: a model with a price',
+        ),
+        (model().replace('    output_cost_per_million: 0.25\n', ''), 'models[0].output_cost_per_million: is missing'),
+        ('models: [{name: m, input_cost_per_million: 0, output_cost_per_million: 0, endpoints: []}]', 'not be empty'),
+    ],
+)
+def test_each_kind_of_fault_is_told_in_words(text: str, fault: str):
+    assert any(fault in found for found in faults(text)), faults(text)
+
+
+def test_names_are_text_even_where_yaml_reads_something_else():
+    settings = good('clients:\n  123: {max: 1}\n  on: {max: 2}\n  1e3: {max: 3}\n' + model('2024-01-01')).settings
+    assert settings.pool('client', '123').max == 10**9
+    assert settings.pool('client', 'on').max == 2 * 10**9
+    assert settings.pool('client', '1e3').max == 3 * 10**9
+    assert settings.model('2024-01-01') is not None
+
+
+def test_coins_are_decimals_and_never_floats():
+    settings = good('clients: {bot: {max: 0.1, refresh: 0.000000001, starting: 1e2}}').settings
+    pool = settings.pool('client', 'bot')
+    assert (pool.max, pool.refresh, pool.starting) == (100_000_000, 1, 100 * 10**9)
+
+
+def test_a_pool_is_found_as_documented():
+    settings = good(
+        'defaults: {tokens: {max: 1, refresh: 2, starting: 3}}\n'
+        'clients:\n  default: {max: 10, starting: 11}\n  Named: {max: -2}\n  empty: {}\n  nothing:\n'
+        'groups: {rich: {max: 50}, richer: {max: -2}, poor: {max: 5}, plain: {}}\n'
+        'users:\n  a@x.org: {groups: [poor, rich]}\n  b@x.org: {groups: [rich, richer]}\n'
+        '  c@x.org: {max: 7, groups: [rich]}\n  d@x.org: {groups: [plain]}\n'
+    ).settings
+
+    def pool(kind: str, handle: str) -> tuple[int | None, int, int]:
+        found = settings.pool(kind, handle)
+        return found.max, found.refresh // 10**9, found.starting // 10**9
+
+    coin = 10**9
+    for name in ('anything', 'empty', 'nothing'):
+        assert pool('client', name) == (10 * coin, 2, 11)
+    assert pool('client', 'named') == (None, 2, 3)
+    assert pool('user', 'a@x.org') == (50 * coin, 2, 3)
+    assert pool('user', 'b@x.org')[0] is None
+    assert pool('user', 'c@x.org')[0] == 7 * coin
+    assert pool('user', 'd@x.org') == pool('user', 'z@x.org') == (coin, 2, 3)
+
+
+def test_older_words_are_understood_with_a_warning():
+    loaded = good(
+        'clients: {bot: {model_access: {whitelist: [a], graylist: [m], blacklist: [b]}}}\n'
+        + model().replace('- name: m', '- name: m\n    active: false')
+    )
+    access = loaded.settings.clients['bot'].model_access
+    assert (access.allowed, access.blocked) == ({'a', 'm'}, {'b'})
+    found = loaded.settings.models[0]
+    assert (found.needs_ack, found.disabled) == (True, True)
+    for word in ('whitelist', 'blacklist', 'graylist', 'active'):
+        assert any(f'`{word}`' in warning for warning in loaded.warnings)
+
+
+def test_what_is_probably_not_meant_is_warned_of():
+    (first, *rest) = good('clients: {bot: {model_access: {allowed: [ecko]}}}\n' + model('echo')).warnings
+    assert first == 'config.yaml:1: clients.bot.model_access.allowed: no model "ecko" (did you mean "echo"?)'
+    assert any('nobody can sign in' in warning for warning in rest)
+
+
+def test_the_environment_wins():
+    settings = good(
+        'app: {secret_key: from the file}\nlogin: {oauth2: {server_metadata_url: "https://x"}}',
+        LUMEN_SECRET_KEY='from the environment',
+        DATABASE_URL='postgresql://x/y',
+        OAUTH2_CLIENT_ID='me',
+    ).settings
+    assert settings.app.secret_key is not None
+    assert settings.app.secret_key.get_secret_value() == 'from the environment'
+    assert settings.app.database.url.get_secret_value() == 'postgresql://x/y'
+    assert settings.login.oauth2 is not None
+    assert settings.login.oauth2.client_id is not None
+
+
+def test_secrets_are_never_in_a_message_or_a_representation():
+    secret = 'a-very-secret-thing'
+    text = f'app: {{secret_key: {secret}, database: {{url: "{secret}"}}}}\nbudget: {{wait_seconds: x}}'
+    assert secret not in ''.join(faults(text))
+    assert secret not in ''.join(faults(f'app: {{secret_key: [{secret}]}}'))
+    assert secret not in repr(good(text.partition('\n')[0]).settings)
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match='cannot be read'):
+        read(tmp_path / 'none.yaml', {})
+    (tmp_path / 'bad.yaml').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(ConfigurationError, match='UTF-8'):
+        read(tmp_path / 'bad.yaml', {})
+
+
+def test_aliases_that_multiply_are_refused():
+    lines = ['a: &a [x, x, x, x, x, x, x, x, x, x]']
+    lines += [f'{chr(98 + i)}: &{chr(98 + i)} [{", ".join([f"*{chr(97 + i)}"] * 10)}]' for i in range(8)]
+    assert any('unfolds to too much' in fault for fault in faults('\n'.join(lines)))
+
+
+yaml_like = st.text(st.sampled_from('abmx:-[]{},&*!#|>\'"%@` \n0129.'), max_size=60)
+
+
+@given(st.one_of(yaml_like, st.text(max_size=40)))
+def test_any_text_is_settings_or_named_faults(text: str):
+    with suppress(ConfigurationError):
+        read_text(text, {})
