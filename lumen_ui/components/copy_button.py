@@ -27,7 +27,7 @@ COPY = """async () => {
 
 def copy_button(source: Element, what: str) -> ui.button:
     """Copies the text of `source`; `what` names it for screen readers and in messages, for example *API key*."""
-    button = ui.button('Copy', icon='content_copy').props('outline dense no-caps').classes('lumen-copy')
+    button = ui.button('Copy', icon='content_copy').props('outline dense no-caps').classes('copy-button')
     button.props['aria-label'] = f'Copy {what}'
 
     def tell(event: GenericEventArguments) -> None:

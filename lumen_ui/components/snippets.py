@@ -25,7 +25,10 @@ def python(base_address: str, key: str, model: str) -> str:
         (
             'from openai import OpenAI',
             '',
-            f'client = OpenAI(base_url={f"{base_address}/v1"!r}, api_key={key!r})',
+            'client = OpenAI(',
+            f'    base_url={f"{base_address}/v1"!r},',
+            f'    api_key={key!r},',
+            ')',
             'answer = client.chat.completions.create(',
             f'    model={model!r},',
             "    messages=[{'role': 'user', 'content': 'Hello!'}],",

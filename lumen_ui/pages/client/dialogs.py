@@ -1,19 +1,14 @@
-"""Dialogs that are made when they are asked for and gone when they are closed, with everything that was in them."""
+"""Dialogs that are made when they are asked for and gone when they are closed, with everything that was in them.
+
+Make them `with page.content`: a dialog lives as long as what it was made in, and a row may go while it is open.
+"""
 
 from __future__ import annotations
-
-from nicegui import ui
 
 from lumen_ui.components.dialog import FormDialog
 
 
-def open_once(dialog: FormDialog) -> FormDialog:
-    """Open `dialog` and delete it when it closes."""
-    gone_when_closed(dialog.element)
+def open_once(dialog: FormDialog) -> None:
+    """Open `dialog`, and delete it once the browser has finished hiding it."""
+    dialog.element.on('hide', dialog.element.delete, args=[])
     dialog.open()
-    return dialog
-
-
-def gone_when_closed(dialog: ui.dialog) -> None:
-    """Delete the dialog once the browser has finished hiding it."""
-    dialog.on('hide', dialog.delete, args=[])

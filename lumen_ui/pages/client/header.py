@@ -24,17 +24,18 @@ def header(page: OpenClient) -> None:
         with tag('nav', 'crumbs', aria_label='Breadcrumb'):
             link('Clients', '/clients')
         with tag('div', 'title-row'):
-            with tag('div', 'client-title'):
-                text('h1', client.name, 'page-title')
-                badge = StateBadge()
+            with tag('div'):
+                with tag('div', 'client-title'):
+                    text('h1', client.name, 'page-title')
+                    badge = StateBadge()
+                with tag('p', 'muted'):
+                    text('span', 'Created ')
+                    moment(client.created_at)
+                    text('span', f' by {client.created_by}')
             deactivate = ui.button('Deactivate', color='negative', on_click=lambda: _ask(page, active=False))
             activate = ui.button('Activate', on_click=lambda: _ask(page, active=True))
             deactivate.props('outline no-caps')
             activate.props('unelevated no-caps')
-        with tag('p', 'muted'):
-            text('span', 'Created ')
-            moment(client.created_at)
-            text('span', f' by {client.created_by}')
     with tag('div') as warning, notice('block'):
         text('p', 'This client is deactivated: every call with one of its keys is refused.')
 

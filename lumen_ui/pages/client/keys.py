@@ -116,12 +116,13 @@ class Keys:
             done(f'Key "{key.name}" revoked')
             await page.refresh()
 
-        open_once(
-            question(
-                f'Revoke "{key.name}"?',
-                f'The key {key.hint} stops working at once and for good. Programs that use it are refused from then '
-                'on; calls in flight finish.',
-                submit='Revoke',
-                action=revoke,
+        with page.content:
+            open_once(
+                question(
+                    f'Revoke "{key.name}"?',
+                    f'The key {key.hint} stops working at once and for good. Programs that use it are refused from then '
+                    'on; calls in flight finish.',
+                    submit='Revoke',
+                    action=revoke,
+                )
             )
-        )

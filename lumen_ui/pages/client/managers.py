@@ -92,9 +92,10 @@ class Managers:
             done(message)
             await page.refresh()
 
-        open_once(
-            question(f'Remove {manager.name}?', _consequence(manager, is_oneself), submit='Remove', action=remove)
-        )
+        with page.content:
+            open_once(
+                question(f'Remove {manager.name}?', _consequence(manager, is_oneself), submit='Remove', action=remove)
+            )
 
 
 def _consequence(manager: ManagerRow, is_oneself: bool) -> str:

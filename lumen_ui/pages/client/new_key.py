@@ -45,7 +45,8 @@ def open_new_key(page: OpenClient, opener: ui.button) -> None:
             secret=visitor.services.key_secret,
         )
         dialog.close()
-        show_secret(new, model=page.view.first_allowed_model, opener=opener)
+        with page.content:
+            show_secret(new, model=page.view.first_allowed_model, opener=opener)
         await page.refresh()
 
     dialog = FormDialog('New key', submit='Create', action=create)

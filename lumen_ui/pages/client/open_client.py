@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from nicegui import ui
+
 from lumen.errors import LumenError
 from lumen_ui.guard import Visitor
 from lumen_ui.pages.client.view import ClientView, load
@@ -12,11 +14,14 @@ INTERVAL_SECONDS = 1.0
 
 
 class OpenClient:
-    """`view` is the newest that was read. Once the viewer may not see the client any more, `lost` is told why."""
+    """`view` is the newest that was read. What stands in `content` goes, with its dialogs, when the client is lost:
+    when the viewer may not see it any more.
+    """
 
-    def __init__(self, visitor: Visitor, view: ClientView) -> None:
+    def __init__(self, visitor: Visitor, view: ClientView, content: ui.element) -> None:
         self.visitor = visitor
         self.view = view
+        self.content = content
         self.show_revoked = False
         self._shows: list[Callable[[ClientView], None]] = []
         self._lost: list[Callable[[LumenError], None]] = []

@@ -38,8 +38,8 @@ async def client_page(request: Request, identifier: str) -> Response | None:
     except NotFound:
         errors.show_not_found(visitor)
         return None
-    page = OpenClient(visitor, view)
     with frame(view.client.name, visitor, current='/clients'), tag('div', 'client-page') as content:
+        page = OpenClient(visitor, view, content)
         header(page)
         pool_cards(page)
         Managers(page)

@@ -13,7 +13,7 @@ from lumen_ui.components.markup import tag, text
 @contextmanager
 def section(title: str, explanation: str = '') -> Iterator[ui.element]:
     """Yields the place beside the heading, for buttons."""
-    with tag('section', 'panel section', aria_label=title):
+    with tag('section', 'panel section'):
         with tag('div', 'section-head'):
             with tag('div'):
                 text('h2', title, 'section-title')

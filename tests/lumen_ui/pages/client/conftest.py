@@ -1,0 +1,54 @@
+"""The page of one client in a real browser, served by a real Lumen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from lumen.identity.sessions import COOKIE
+from tests.e2e import chromium
+from tests.lumen_ui.pages.client.site import Site
+
+expect.set_options(timeout=10_000)
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp('site'))
+    yield site
+    site.stop()
+
+
+@pytest.fixture(scope='module')
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.FLAGS))
+        yield browser
+        browser.close()
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Site) -> Iterator[Visit]:
+    """Opens the page of a client, signed in as somebody: `visit(client_id, GRACE)`."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def open_page(path: int | str, email: str, **options: Any) -> Page:
+        context = browser.new_context(base_url=site.address, **options)
+        contexts.append(context)
+        context.add_cookies([{'name': COOKIE, 'value': site.sign_in(email), 'url': site.address}])
+        page = context.new_page()
+        page.on('pageerror', lambda error: faults.append(str(error)))
+        page.goto(f'/clients/{path}')
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []

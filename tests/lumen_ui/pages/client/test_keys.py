@@ -1,0 +1,177 @@
+import ast
+import json
+import re
+import shlex
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import models
+from lumen.identity.keys import KeyRow, digest, keys_of, looks_valid, revoke_key
+from tests.lumen_ui.pages.client.conftest import Visit
+from tests.lumen_ui.pages.client.site import ADA, GRACE, KEY_SECRET, Site
+
+DAY_US = 86_400_000_000
+
+
+def keys(site: Site, client_id: int) -> list[KeyRow]:
+    return site.act(keys_of, client_id, include_revoked=True)
+
+
+def open_new_key(page: Page, name: str) -> None:
+    page.get_by_role('button', name='New key').click()
+    page.get_by_role('textbox', name='Name', exact=True).fill(name)
+
+
+def choose_expiry(page: Page, choice: str) -> None:
+    page.get_by_role('dialog').locator('.q-select').click()
+    page.get_by_role('option', name=choice).click()
+
+
+def test_a_key_is_shown_once_and_never_again(site: Site, visit: Visit) -> None:
+    client_id = site.client(managed_by=(GRACE,))
+    page = visit(client_id, GRACE)
+    expect(page.get_by_text('No keys yet.')).to_be_visible()
+    open_new_key(page, 'nightly run')
+    page.keyboard.press('Enter')
+    dialog = page.get_by_role('dialog', name='Key "nightly run" created')
+    key = dialog.locator('.secret-key').inner_text()
+    assert looks_valid(key)
+    stored = site.write(lambda: models.ApiKey.get(models.ApiKey.account == client_id))
+    assert stored.digest == digest(key, KEY_SECRET.encode())
+    page.keyboard.press('Escape')
+    page.mouse.click(5, 5)
+    expect(dialog).to_be_visible()
+    dialog.get_by_role('button', name='I have stored the key').click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role('row', name='nightly run')).to_contain_text(stored.hint)
+    expect(page.get_by_role('button', name='New key')).to_be_focused()
+    assert key not in page.content()
+    assert key not in str(page.evaluate('[localStorage, sessionStorage].map((store) => JSON.stringify(store))'))
+    page.reload()
+    expect(page.get_by_role('row', name='nightly run')).to_be_visible()
+    assert key not in page.content()
+    assert key not in page.request.get(page.url).text()
+    written = [path for path in site.folder.rglob('*') if path.is_file()]
+    assert len(written) >= 3
+    for path in written:
+        assert key.encode() not in path.read_bytes(), path
+
+
+def test_the_key_and_its_snippets_are_copied_ready_to_run(site: Site, visit: Visit) -> None:
+    page = visit(site.client(), ADA, permissions=['clipboard-read', 'clipboard-write'])
+    open_new_key(page, 'copied')
+    page.get_by_role('button', name='Create').click()
+    key = page.locator('.secret-key').inner_text()
+    copied = {}
+    for what in ('API key', 'curl', 'Python'):
+        page.get_by_role('button', name=f'Copy {what}').click()
+        expect(page.get_by_text(f'{what} copied')).to_be_visible()
+        copied[what] = page.evaluate('navigator.clipboard.readText()')
+    assert copied['API key'] == key
+    words = shlex.split(copied['curl'].replace('\\\n', ''))
+    assert words[1] == f'{site.address}/v1/chat/completions'
+    assert f'Authorization: Bearer {key}' in words
+    assert json.loads(words[-1])['model'] == 'echo'
+    program = ast.parse(copied['Python'])
+    texts = {node.value for node in ast.walk(program) if isinstance(node, ast.Constant)}
+    assert {f'{site.address}/v1', key, 'echo'} <= texts
+
+
+def test_copying_works_where_the_clipboard_interface_is_missing(site: Site, visit: Visit) -> None:
+    page = visit(site.client(), ADA)
+    page.evaluate('Object.defineProperty(navigator, "clipboard", {value: undefined})')
+    open_new_key(page, 'plain http')
+    page.get_by_role('button', name='Create').click()
+    page.get_by_role('button', name='Copy API key').click()
+    expect(page.get_by_text('API key copied')).to_be_visible()
+    assert page.evaluate('getSelection().toString()') == page.locator('.secret-key').inner_text()
+
+
+def test_a_double_click_makes_one_key(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    page = visit(client_id, ADA)
+    open_new_key(page, 'once')
+    page.get_by_role('button', name='Create').dblclick()
+    expect(page.get_by_role('dialog', name='Key "once" created')).to_be_visible()
+    page.get_by_role('button', name='I have stored the key').click()
+    expect(page.get_by_role('dialog')).to_have_count(0)
+    assert [key.name for key in keys(site, client_id)] == ['once']
+
+
+def test_a_bad_name_is_told_at_the_field_and_what_was_typed_stays(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    page = visit(client_id, ADA)
+    open_new_key(page, '   ')
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('dialog').get_by_role('alert')).to_contain_text('Enter a name for the key.')
+    assert page.get_by_role('textbox', name='Name', exact=True).input_value() == '   '
+    assert keys(site, client_id) == []
+
+
+@pytest.mark.parametrize('days', [30, 90, 365])
+def test_a_key_expires_after_the_chosen_days(site: Site, visit: Visit, days: int) -> None:
+    client_id = site.client()
+    page = visit(client_id, ADA)
+    open_new_key(page, 'temporary')
+    choose_expiry(page, f'In {days} days')
+    page.get_by_role('button', name='Create').click()
+    page.get_by_role('button', name='I have stored the key').click()
+    key = keys(site, client_id)[0]
+    assert key.expires_at == key.created_at + days * DAY_US
+
+
+def test_a_key_works_until_the_end_of_a_day_where_the_viewer_is(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    page = visit(client_id, ADA, timezone_id='Asia/Tokyo')
+    open_new_key(page, 'until may')
+    choose_expiry(page, 'On a date')
+    page.get_by_role('button', name='Create').click()
+    expect(page.get_by_text('Enter a date.')).to_be_visible()
+    page.locator('input[type=date]').fill('2020-05-01')
+    page.get_by_role('button', name='Create').click()
+    expect(page.get_by_text('The expiry must lie in the future.')).to_be_visible()
+    page.locator('input[type=date]').fill('2090-05-01')
+    page.get_by_role('button', name='Create').click()
+    page.get_by_role('button', name='I have stored the key').click()
+    expires_at = keys(site, client_id)[0].expires_at
+    assert expires_at is not None
+    assert datetime.fromtimestamp(expires_at / 1e6, UTC) == datetime(2090, 5, 1, 14, 59, 59, tzinfo=UTC)
+    expect(page.get_by_role('row', name='until may')).to_contain_text('May 1, 2090')
+
+
+def test_revoking_asks_once_and_keeps_the_usage_to_be_seen(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id, 'leaked')
+    site.call(client_id, key.id, tokens=700)
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Revoke leaked').click()
+    dialog = page.get_by_role('dialog', name='Revoke "leaked"?')
+    expect(dialog).to_contain_text('stops working at once')
+    dialog.get_by_role('button', name='Revoke').click()
+    expect(page.get_by_text('Key "leaked" revoked')).to_be_visible()
+    row = page.get_by_role('row', name='leaked')
+    expect(row).to_have_count(0)
+    assert keys(site, client_id)[0].state == 'revoked'
+    page.get_by_role('switch', name='Show revoked').click()
+    expect(row).to_contain_text(re.compile('Revoked.*700'))
+    expect(row.locator('.struck').first).to_have_css('text-decoration-line', 'line-through')
+    expect(row.get_by_role('button')).to_have_count(0)
+
+
+def test_an_expired_key_says_so(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id, 'old')
+    site.write(lambda: models.ApiKey.update(expires_at=1).where(models.ApiKey.id == key.id).execute())
+    expect(visit(client_id, ADA).get_by_role('row', name='old')).to_contain_text('Expired')
+
+
+def test_a_key_that_was_revoked_meanwhile_is_revoked_again_without_harm(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id, 'twice')
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Revoke twice').click()
+    site.act(revoke_key, key.id)
+    page.get_by_role('dialog').get_by_role('button', name='Revoke').click()
+    expect(page.get_by_text('Key "twice" revoked')).to_be_visible()

@@ -1,0 +1,94 @@
+from playwright.sync_api import expect
+
+from lumen.records import managers
+from lumen.records.managers import ManagerRow
+from tests.lumen_ui.pages.client.conftest import Visit
+from tests.lumen_ui.pages.client.site import ADA, ALAN, GRACE, Site
+
+
+def managers_of(site: Site, client_id: int) -> list[ManagerRow]:
+    return site.act(managers.managers_of, client_id)
+
+
+def test_a_manager_is_found_as_one_types_and_chosen_by_keyboard(site: Site, visit: Visit) -> None:
+    client_id = site.client('adopted')
+    page = visit(client_id, ADA)
+    expect(page.get_by_text('Nobody manages this client yet.')).to_be_visible()
+    page.get_by_role('button', name='Add manager').click()
+    field = page.get_by_role('combobox', name='Name or e-mail address')
+    expect(field).to_be_focused()
+    field.press_sequentially('grace')
+    option = page.get_by_role('option', name='Grace Hopper')
+    expect(option).to_be_visible()
+    field.press('ArrowDown')
+    expect(option).to_have_attribute('aria-selected', 'true')
+    field.press('Enter')
+    expect(field).to_have_value(GRACE)
+    expect(page.get_by_text('Grace Hopper will manage this client.')).to_be_visible()
+    field.press('Enter')
+    expect(page.get_by_text('Grace Hopper manages "adopted" now and owns it')).to_be_visible()
+    expect(page.get_by_role('row', name='Grace Hopper')).to_contain_text('Owner')
+    assert [manager.email for manager in managers_of(site, client_id)] == [GRACE]
+
+
+def test_a_manager_is_chosen_by_mouse_and_not_offered_twice(site: Site, visit: Visit) -> None:
+    client_id = site.client(managed_by=(GRACE,))
+    page = visit(client_id, GRACE)
+    page.get_by_role('button', name='Add manager').click()
+    field = page.get_by_role('combobox')
+    field.press_sequentially('example.org')
+    expect(page.get_by_role('option', name='Alan Turing')).to_be_visible()
+    expect(page.get_by_role('option', name='Grace Hopper')).to_have_count(0)
+    page.get_by_role('option', name='Alan Turing').click()
+    expect(field).to_have_value(ALAN)
+    page.get_by_role('button', name='Add', exact=True).click()
+    expect(page.get_by_role('row', name='Alan Turing')).to_be_visible()
+
+
+def test_a_new_address_becomes_a_manager_before_the_person_ever_signed_in(site: Site, visit: Visit) -> None:
+    client_id = site.client(managed_by=(GRACE,))
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Add manager').click()
+    page.get_by_role('combobox').press_sequentially('New.Person@example.org')
+    expect(page.get_by_text('New.Person@example.org is new here')).to_be_visible()
+    page.get_by_role('combobox').press('Enter')
+    expect(page.get_by_role('row', name='New.Person@example.org')).to_be_visible()
+
+
+def test_what_is_no_address_and_who_manages_already_is_said_at_the_field(site: Site, visit: Visit) -> None:
+    page = visit(site.client(managed_by=(GRACE,)), ADA)
+    page.get_by_role('button', name='Add manager').click()
+    field = page.get_by_role('combobox')
+    for entered, said in (
+        ('', 'Enter an e-mail address.'),
+        ('nobody', 'Choose somebody from the list'),
+        ('no body@x', 'This is not an e-mail address.'),
+        (GRACE.upper(), 'Grace Hopper manages this client already.'),
+    ):
+        field.fill(entered)
+        field.press('Enter')
+        expect(page.get_by_role('dialog').get_by_role('alert')).to_contain_text(said)
+        expect(field).to_have_value(entered)
+
+
+def test_removing_asks_once_and_names_the_person_and_the_consequence(site: Site, visit: Visit) -> None:
+    client_id = site.client('orphan', managed_by=(GRACE, ALAN))
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Remove Grace Hopper').click()
+    dialog = page.get_by_role('dialog', name='Remove Grace Hopper?')
+    expect(dialog).to_contain_text('will not see this client any more')
+    expect(dialog).to_contain_text('left without an owner')
+    dialog.get_by_role('button', name='Remove').click()
+    expect(page.get_by_text('Grace Hopper does not manage "orphan" any more')).to_be_visible()
+    expect(page.get_by_role('row', name='Grace Hopper')).to_have_count(0)
+    assert [manager.email for manager in managers_of(site, client_id)] == [ALAN]
+
+
+def test_an_owner_who_removes_themselves_leaves_the_page(site: Site, visit: Visit) -> None:
+    client_id = site.client('left-behind', managed_by=(GRACE,))
+    page = visit(client_id, GRACE)
+    page.get_by_role('button', name='Remove Grace Hopper').click()
+    expect(page.get_by_role('dialog')).to_contain_text('You will not see this client any more')
+    page.get_by_role('dialog').get_by_role('button', name='Remove').click()
+    page.wait_for_url(lambda address: not address.endswith(f'/clients/{client_id}'))
+    assert managers_of(site, client_id) == []

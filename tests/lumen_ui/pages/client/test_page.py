@@ -1,0 +1,161 @@
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import models
+from lumen.identity.keys import revoke_key
+from lumen.records import clients, managers
+from tests.lumen_ui.pages.client.conftest import Visit
+from tests.lumen_ui.pages.client.site import ADA, ALAN, GRACE, Site
+
+ATTACK = '<img src=x onerror="window.broken=1">'
+
+
+def card(page: Page, label: str) -> str:
+    """The text of a card, without its label."""
+    lines = page.locator('.card', has_text=label).inner_text().removeprefix(label).splitlines()
+    return '\n'.join(filter(None, lines))
+
+
+def test_the_head_names_the_client_its_state_and_its_origin(site: Site, visit: Visit) -> None:
+    page = visit(site.client('head-bot'), ADA)
+    expect(page).to_have_title('head-bot · Lumen')
+    expect(page.get_by_role('heading', level=1)).to_have_text('head-bot')
+    expect(page.locator('.client-title')).to_contain_text('Active')
+    expect(page.locator('.client-head')).to_contain_text(re.compile(r'Created just now by command line'))
+    hover = page.locator('.client-head lumen-time').get_attribute('title')
+    assert hover
+    assert re.search(r'\d:\d\d:\d\d', hover)
+
+
+def test_times_are_those_of_the_viewers_zone(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    zones = ('Asia/Tokyo', 'America/New_York')
+    titles = [
+        visit(client_id, ADA, timezone_id=zone).locator('.client-head lumen-time').get_attribute('title')
+        for zone in zones
+    ]
+    assert titles[0] != titles[1]
+
+
+def test_the_cards_show_two_decimals_and_tell_all_nine(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id)
+    site.call(client_id, key.id, tokens=1234)
+    page = visit(client_id, ADA)
+    assert card(page, 'Total Tokens Used') == '1,234\n1,234 input, 0 output'
+    assert card(page, 'Coins Spent') == '1.23\nin 1 request'
+    expect(page.get_by_title('1.234000000 coins').first).to_have_text('1.23')
+    assert card(page, 'Coin Pool') == '58.77\nof 100.00'
+    assert card(page, 'Coin Refill') == '1.00 / h\nFull tomorrow'
+    expect(page.get_by_role('meter', name='Coin pool')).to_have_attribute('aria-valuenow', '58')
+
+
+def test_a_pool_without_bounds_says_unlimited_and_one_without_coins_no_budget(site: Site, visit: Visit) -> None:
+    page = visit(site.client('boundless'), ADA)
+    assert card(page, 'Coin Pool').startswith('Unlimited')
+    expect(page.get_by_role('meter')).to_have_count(0)
+    page = visit(site.client('penniless'), ADA)
+    assert card(page, 'Coin Pool').startswith('No budget')
+
+
+def test_figures_move_by_themselves_while_the_page_stays_as_it_is(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id, 'worker')
+    page = visit(client_id, ADA)
+    row = page.get_by_role('row', name='worker')
+    revoke = row.get_by_role('button', name='Revoke worker')
+    revoke.focus()
+    page.evaluate('window.kept = document.activeElement')
+    request = site.hold(client_id, key.id, tokens=2000)
+    expect(page.locator('.card', has_text='Coin Pool')).to_contain_text('2.00 held by calls in flight', timeout=2000)
+    site.settle(request, input_tokens=1500)
+    expect(page.locator('.card', has_text='Coins Spent')).to_contain_text('1.50', timeout=2000)
+    expect(row).to_contain_text('1,500')
+    expect(page.get_by_role('row', name='echo')).to_contain_text('1,500')
+    expect(page.locator('.card', has_text='Coin Pool')).not_to_contain_text('held')
+    assert page.evaluate('window.kept === document.activeElement')
+
+
+def test_what_a_command_changes_shows_in_an_open_page(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id, 'doomed')
+    page = visit(client_id, ADA)
+    site.act(managers.add_manager, client_id, GRACE)
+    expect(page.get_by_role('row', name='Grace Hopper')).to_contain_text('Owner', timeout=2000)
+    site.act(revoke_key, key.id)
+    expect(page.get_by_role('row', name='doomed')).to_have_count(0, timeout=2000)
+    site.act(clients.set_active, client_id, False)
+    expect(page.locator('.client-title')).to_contain_text('Deactivated', timeout=2000)
+    expect(page.get_by_role('button', name='New key')).to_be_disabled()
+
+
+def test_every_model_is_listed_with_its_access_and_the_rule_that_decided(site: Site, visit: Visit) -> None:
+    page = visit(site.client(), ADA)
+    expect(page.get_by_role('row', name='echo')).to_contain_text(
+        re.compile('Allowed.*clients.default.model_access.allowed')
+    )
+    expect(page.get_by_role('row', name='careful')).to_contain_text(
+        re.compile(r'Needs acknowledgement.*models\.careful\.access')
+    )
+    expect(page.get_by_role('row', name='secretive')).to_contain_text(re.compile('Blocked.*clients.default'))
+
+
+@pytest.mark.parametrize(
+    'identifier', ['0', '01', '-1', 'x', '1.5', '9' * 30, '9223372036854775808', '%F0%9F%A6%8A', '１']
+)
+def test_an_address_that_is_no_client_answers_404(site: Site, visit: Visit, identifier: str) -> None:
+    page = visit(identifier, ADA)
+    expect(page.get_by_role('heading', level=1)).to_have_text('There is nothing here')
+    assert page.request.get(f'/clients/{identifier}').status == 404
+
+
+def test_a_client_of_others_looks_like_one_that_does_not_exist(site: Site, visit: Visit) -> None:
+    theirs = site.client('their-own', managed_by=(GRACE,))
+    page = visit(theirs, ALAN)
+    expect(page.get_by_role('heading', level=1)).to_have_text('There is nothing here')
+    answer, missing = page.request.get(f'/clients/{theirs}'), page.request.get('/clients/999999')
+    assert answer.status == missing.status == 404
+    assert 'their-own' not in answer.text()
+
+
+def test_whoever_is_not_signed_in_is_led_to_the_sign_in_page(site: Site, visit: Visit) -> None:
+    page = visit(site.client(), ADA)
+    page.context.clear_cookies()
+    page.goto('/clients/1')
+    assert '/sign-in?next=/clients/1' in page.url
+
+
+def test_names_are_text_and_never_markup(site: Site, visit: Visit) -> None:
+    client_id = site.client(managed_by=(ALAN,))
+    site.key(client_id, ATTACK)
+    evil = f'{ATTACK}{{{{7*7}}}}'
+    site.write(lambda: models.Account.update(name=evil).where(models.Account.id == client_id).execute())
+    site.write(lambda: models.Account.update(name=evil).where(models.Account.id == site.people[ALAN]).execute())
+    try:
+        page = visit(client_id, ADA)
+        expect(page.get_by_role('heading', level=1)).to_have_text(evil)
+        page.get_by_role('button', name=f'Remove {evil}').click()
+        expect(page.get_by_role('dialog')).to_contain_text(evil)
+        page.keyboard.press('Escape')
+        expect(page.get_by_role('dialog')).to_have_count(0)
+        page.get_by_role('button', name=f'Revoke {ATTACK}').click()
+        page.get_by_role('button', name='Revoke', exact=True).click()
+        expect(page.get_by_text(f'Key "{ATTACK}" revoked')).to_be_visible()
+        assert page.evaluate('window.broken') is None
+        assert page.locator('img[src=x]').count() == 0
+    finally:
+        site.write(
+            lambda: models.Account.update(name='Alan Turing').where(models.Account.id == site.people[ALAN]).execute()
+        )
+
+
+def test_a_narrow_window_scrolls_tables_and_not_the_page(site: Site, visit: Visit) -> None:
+    client_id = site.client(managed_by=(GRACE,))
+    site.key(client_id)
+    page = visit(client_id, ADA, viewport={'width': 375, 'height': 800})
+    table = page.get_by_role('region', name='API keys')
+    expect(table).to_be_visible()
+    assert page.evaluate('document.documentElement.scrollWidth') == 375
+    assert table.evaluate('(it) => it.scrollWidth > it.clientWidth')
