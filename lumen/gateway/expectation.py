@@ -17,7 +17,7 @@ WEIGHT = 0.1
 class Averages:
     input_tokens_per_byte: float = TOKENS_PER_BYTE
     output_tokens_per_byte: float = TOKENS_PER_BYTE
-    output_tokens: float = OUTPUT_TOKENS
+    tokens_per_answer: float = OUTPUT_TOKENS
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Expectation:
         return min(bound.input, math.ceil(bound.text_bytes * averages.input_tokens_per_byte) + 100 * bound.images)
 
     def output_tokens(self, model: str, bound: Bound) -> int:
-        return min(bound.output, math.ceil(self._of(model).output_tokens)) * bound.choices
+        return min(bound.output, math.ceil(self._of(model).tokens_per_answer)) * bound.choices
 
     def tokens_of(self, model: str, output_bytes: int) -> int:
         """How many tokens so many bytes of generated text probably are."""
@@ -44,7 +44,7 @@ class Expectation:
             averages.input_tokens_per_byte = _moved(averages.input_tokens_per_byte, input_tokens / bound.text_bytes)
         if output_bytes:
             averages.output_tokens_per_byte = _moved(averages.output_tokens_per_byte, output_tokens / output_bytes)
-        averages.output_tokens = _moved(averages.output_tokens, output_tokens / bound.choices)
+        averages.tokens_per_answer = _moved(averages.tokens_per_answer, output_tokens / bound.choices)
 
     def _of(self, model: str) -> Averages:
         return self._models.get(model) or Averages()

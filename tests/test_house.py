@@ -1,0 +1,190 @@
+"""The house keeps its floors: who imports what, who writes coins, how long a room gets."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WEB = {'aiohttp', 'fastapi', 'nicegui', 'starlette', 'uvicorn'}
+
+# From the roof down. A file imports from its own floor and from those below.
+FLOORS = [
+    {'app'},
+    {'lumen.server', 'lumen.cli'},
+    {'lumen_ui', 'lumen.gateway'},
+    {'lumen.ledger', 'lumen.identity', 'lumen.records', 'lumen.access'},
+    {'lumen.config', 'lumen.database', 'lumen.schema', 'lumen.coins', 'lumen.errors'},
+    {'models'},
+]
+MONEY_TABLES = ('Account', 'ApiKey', 'Hold', 'Request', 'HourlyUsage', 'CarriedTotal')
+MONEY_FIELDS = (
+    'balance|held|granted|accrued|spent|spent_unlimited|touched_at|refill_remainder|requests|input_tokens|output_tokens'
+)
+LONGEST = 300
+
+
+def rooms() -> Iterator[tuple[str, str]]:
+    """Every module of ours by dotted name, with its source."""
+    files = [ROOT / 'app.py', ROOT / 'models.py', *(ROOT / 'lumen').rglob('*.py'), *(ROOT / 'lumen_ui').rglob('*.py')]
+    for path in files:
+        name = '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+        yield name.removesuffix('.__init__'), path.read_text()
+
+
+def imports(source: str) -> set[str]:
+    """Every module that a source imports, at its top or anywhere inside."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f'{node.module}.{alias.name}' for alias in node.names)
+    return found
+
+
+def floor(module: str) -> int | None:
+    for number, names in enumerate(FLOORS):
+        if any(module == name or module.startswith(f'{name}.') for name in names):
+            return number
+    return None
+
+
+def climbing(name: str, source: str) -> list[str]:
+    """What is wrong with the imports of one room."""
+    found = []
+    mine = floor(name)
+    top = '.'.join(name.split('.')[:2])
+    for module in imports(source):
+        theirs = floor(module)
+        if mine is not None and theirs is not None and theirs < mine:
+            found.append(f'{name} climbs to {module}')
+        if name.startswith('lumen_ui') and module.startswith('lumen.gateway'):
+            found.append(f'{name} knows the gateway: {module}')
+        if top == 'lumen.gateway' and module.split('.')[0] == 'lumen_ui':
+            found.append(f'{name} knows a page: {module}')
+        if name.startswith('lumen.') and module.split('.')[0] == 'nicegui':
+            found.append(f'{name} knows NiceGUI')
+        engine = mine is not None and mine >= 3
+        if engine and module.split('.')[0] in WEB:
+            found.append(f'{name} knows a web framework: {module}')
+    return found
+
+
+def money_written(source: str) -> list[str]:
+    """The statements of a source that write a balance, a hold or a counter."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            tables = 'account|api_key|hold|request|hourly_usage|carried_total'
+            if re.search(rf'(?i)\b(insert\s+into|delete\s+from)\s+"?({tables})\b', node.value):
+                found.append(node.value.strip()[:60])
+            if re.search(rf'(?i)\bupdate\s+"?({tables})\b"?\s+set\b', node.value):
+                found.append(node.value.strip()[:60])
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        owner = ast.unparse(node.func.value).removeprefix('models.')
+        written = {keyword.arg or '**' for keyword in node.keywords}
+        written |= set(re.findall(r'\w+', ' '.join(map(ast.unparse, node.args))))
+        touches_money = any(re.fullmatch(MONEY_FIELDS, field) for field in written) or '**' in written
+        if owner in MONEY_TABLES and node.func.attr in ('insert', 'insert_many', 'create', 'delete', 'replace'):
+            is_key = owner == 'ApiKey' and node.func.attr == 'create' and not touches_money
+            if not is_key:
+                found.append(ast.unparse(node)[:60])
+        if owner in MONEY_TABLES and node.func.attr == 'update' and touches_money:
+            found.append(ast.unparse(node)[:60])
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and re.fullmatch(MONEY_FIELDS, node.attr)
+        ) and ast.unparse(node.value) != 'self':
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_nobody_climbs():
+    assert [fault for name, source in rooms() for fault in climbing(name, source)] == []
+
+
+@pytest.mark.parametrize(
+    ('name', 'source'),
+    [
+        ('lumen.gateway.relay', 'from lumen_ui.theme import x'),
+        ('lumen.gateway.relay', 'import lumen.server.serve'),
+        ('lumen_ui.pages.x', 'def f():\n    from lumen.gateway import Gateway'),
+        ('lumen.ledger.holds', 'from starlette.types import Send'),
+        ('lumen.records.clients', 'from lumen import gateway'),
+        ('lumen.config.reading', 'import lumen.records.clients'),
+        ('lumen.server.serve', 'from nicegui import ui'),
+        ('lumen.access', 'import aiohttp'),
+        ('models', 'from lumen import coins'),
+    ],
+)
+def test_a_room_that_climbs_is_found(name: str, source: str):
+    assert climbing(name, source)
+
+
+def test_only_the_ledger_writes_coins():
+    written = {
+        name: found
+        for name, source in rooms()
+        if not name.startswith('lumen.ledger') and (found := money_written(source))
+    }
+    assert written == {}
+
+
+@pytest.mark.parametrize(
+    'source',
+    [
+        'models.Account.update(balance=5).execute()',
+        'models.Account.update({models.Account.spent: 5}).execute()',
+        'Account.update(**values).execute()',
+        'models.Account.create(kind="client")',
+        'models.Hold.delete().execute()',
+        'models.Request.insert(cost=1).execute()',
+        'models.ApiKey.create(spent=1)',
+        'models.HourlyUsage.insert_many([]).execute()',
+        'database.execute_sql("update account set held = 0")',
+        'database.execute_sql("DELETE FROM hold")',
+        'account.balance = 5',
+        'account.requests += 1',
+    ],
+)
+def test_whoever_else_writes_coins_is_found(source: str):
+    assert money_written(source)
+
+
+def test_what_is_no_money_may_be_written():
+    assert money_written('models.Account.update(active=True).execute()\nmodels.ApiKey.update(revoked_at=1)') == []
+
+
+def test_no_room_is_too_long():
+    assert [name for name, source in rooms() if len(source.splitlines()) > LONGEST] == []
+
+
+def test_every_exception_from_the_linter_has_its_reason():
+    bare = [
+        f'{name}: {line.strip()}'
+        for name, source in rooms()
+        for line in source.splitlines()
+        if re.search(r'# (noqa|type: ignore)(: ?[\w, ]+|\[[\w, -]+\])?\s*$', line)
+    ]
+    assert bare == []
+
+
+def test_every_file_says_what_it_is_for():
+    silent = [name for name, source in rooms() if source.strip() and not ast.get_docstring(ast.parse(source))]
+    assert silent == []
+
+
+def test_no_lock_names_a_package_host():
+    for path in ROOT.glob('requirements*.txt'):
+        text = path.read_text()
+        assert '--hash=sha256:' in text
+        assert not re.search(r'://|--(extra-)?index-url|--find-links|^-[if] ', text, re.MULTILINE)
