@@ -59,13 +59,22 @@ def read_text(text: str, environment: Mapping[str, str], *, name: str = 'config.
     try:
         settings = Settings.model_validate(parsed.data)
     except ValidationError as error:
-        raise _error(name, found + fault_words.of_validation(error, Settings, parsed.lines)) from None
+        found += fault_words.of_validation(error, Settings, parsed.lines)
+        settings = _sound_part(parsed.data, found)
     found += [_placed(fault, parsed.lines) for fault in rules.faults(settings)]
     if found:
         raise _error(name, found)
     said = [f'{name}: {warning}' for warning in warnings]
     said += [_line(name, _placed(fault, parsed.lines)) for fault in rules.warnings(settings)]
     return Loaded(settings, tuple(said))
+
+
+def _sound_part(data: dict[str, Any], found: list[Fault]) -> Settings:
+    """The sections without a fault of their own, so that what is wrong between those is named as well."""
+    faulty = {str(fault.path[0]) for fault in found if fault.path}
+    if 'groups' in faulty:
+        faulty |= {'clients', 'users'}  # whether the groups they name exist cannot be told
+    return Settings.model_validate({name: value for name, value in data.items() if name not in faulty})
 
 
 def _apply(environment: Mapping[str, str], data: dict[str, Any]) -> None:

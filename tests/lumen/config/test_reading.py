@@ -108,6 +108,16 @@ def test_each_kind_of_fault_is_told_in_words(text: str, fault: str):
     assert any(fault in found for found in faults(text)), faults(text)
 
 
+def test_faults_between_keys_are_named_beside_those_of_keys():
+    found = faults('app: {theme: pink, url: x}\nusers: {bob: {groups: [none]}}\n' + model(url='ftp://x'))
+    assert [fault.split(': ')[1] for fault in found] == [
+        'app.theme',
+        'users.bob',
+        'users.bob.groups[0]',
+        'models[0].endpoints[0].url',
+    ]
+
+
 def test_names_are_text_even_where_yaml_reads_something_else():
     settings = good('clients:\n  123: {max: 1}\n  on: {max: 2}\n  1e3: {max: 3}\n' + model('2024-01-01')).settings
     assert settings.pool('client', '123').max == 10**9
