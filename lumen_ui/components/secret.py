@@ -46,7 +46,7 @@ def _copyable(what: str, content: str, classes: str) -> None:
         with tag('div', 'copyable-head'):
             text('h3', what, 'copyable-title')
             place = tag('div')
-        source = text('pre', content, classes, tabindex='0', aria_label=what)
+        source = text('pre', content, classes, role='group', tabindex='0', aria_label=what)
         with place:
             copy_button(source, what)
 

@@ -74,7 +74,8 @@ class Keys:
         if rows:
             self._nothing.show('')
         elif view.client.active:
-            self._nothing.show('No keys yet. Make a new key, and give it to the program that shall call the models.')
+            none = 'No keys yet.' if self._page.show_revoked else 'No keys in use.'
+            self._nothing.show(f'{none} Make a new key, and give it to the program that shall call the models.')
         else:
             self._nothing.show('No keys. Activate the client before you make one.')
 
@@ -120,8 +121,8 @@ class Keys:
             open_once(
                 question(
                     f'Revoke "{key.name}"?',
-                    f'The key {key.hint} stops working at once and for good. Programs that use it are refused from then '
-                    'on; calls in flight finish.',
+                    f'The key {key.hint} stops working at once and for good. Programs that use it are refused from '
+                    'then on; calls in flight finish.',
                     submit='Revoke',
                     action=revoke,
                 )

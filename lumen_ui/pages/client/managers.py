@@ -12,6 +12,7 @@ from lumen_ui.components.dialog import question
 from lumen_ui.components.live_table import Column, LiveTable, Show, cell, change
 from lumen_ui.components.markup import set_attributes, tag, text
 from lumen_ui.components.moment import moment
+from lumen_ui.guard import Visitor
 from lumen_ui.pages.client.add_manager import open_add_manager
 from lumen_ui.pages.client.dialogs import open_once
 from lumen_ui.pages.client.open_client import OpenClient
@@ -94,15 +95,18 @@ class Managers:
 
         with page.content:
             open_once(
-                question(f'Remove {manager.name}?', _consequence(manager, is_oneself), submit='Remove', action=remove)
+                question(f'Remove {manager.name}?', _consequence(manager, visitor), submit='Remove', action=remove)
             )
 
 
-def _consequence(manager: ManagerRow, is_oneself: bool) -> str:
+def _consequence(manager: ManagerRow, visitor: Visitor) -> str:
+    is_oneself = manager.user_id == visitor.person.account_id
     who = 'You' if is_oneself else manager.name
-    consequence = (
-        f'{who} will not see this client any more, nor make or revoke its keys. Keys that were made keep working.'
-    )
+    if visitor.settings.is_admin(manager.email):
+        consequence = f'{who} {"are" if is_oneself else "is"} an admin, and will still see this client and its keys.'
+    else:
+        consequence = f'{who} will not see this client any more, nor make or revoke its keys.'
+    consequence += ' Keys that were made keep working.'
     if manager.is_owner:
         consequence += ' The client is left without an owner; only an admin can then change its managers.'
     return consequence

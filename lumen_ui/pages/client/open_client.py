@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from nicegui import ui
 
 from lumen.errors import LumenError
 from lumen_ui.guard import Visitor
+from lumen_ui.pages.client.pulse import Pulse, pulse
 from lumen_ui.pages.client.view import ClientView, load
 
 INTERVAL_SECONDS = 1.0
+AT_LEAST_EVERY_SECONDS = 5.0
+"""For what changes by itself: a pool refills, a key expires, somebody gets a new name."""
 
 
 class OpenClient:
@@ -27,6 +31,8 @@ class OpenClient:
         self._lost: list[Callable[[LumenError], None]] = []
         self._asked = 0
         self._answered = 0
+        self._pulse: Pulse = ()
+        self._due = 0.0
 
     @property
     def client_id(self) -> int:
@@ -40,26 +46,38 @@ class OpenClient:
     def on_lost(self, tell: Callable[[LumenError], None]) -> None:
         self._lost.append(tell)
 
+    async def keep_true(self) -> None:
+        """For every second: show what is true now, when something changed or the time has come."""
+        await self._read_and_show(self._pulse if time.monotonic() < self._due else ())
+
     async def refresh(self) -> None:
-        """Read and show what is true now. An answer that was overtaken by a newer one is dropped."""
+        """Show what is true now, after an action for instance."""
+        await self._read_and_show(())
+
+    async def _read_and_show(self, known: Pulse) -> None:
+        """An answer that was overtaken by a newer one is dropped."""
         self._asked += 1
         asked = self._asked
         try:
-            view = await self.visitor.read(
-                load,
-                self.visitor.actor,
-                self.client_id,
-                settings=self.visitor.settings,
-                include_revoked=self.show_revoked,
-            )
+            newer = await self.visitor.read(self._newer, known)
         except LumenError as error:
             for tell in self._lost:
                 tell(error)
             self._lost.clear()
             return
-        if asked < self._answered:
+        if newer is None or asked < self._answered:
             return
         self._answered = asked
-        self.view = view
+        self._due = time.monotonic() + AT_LEAST_EVERY_SECONDS
+        self._pulse, self.view = newer
         for show in self._shows:
-            show(view)
+            show(self.view)
+
+    def _newer(self, known: Pulse) -> tuple[Pulse, ClientView] | None:
+        """Within a read: what there is to see, None when that would be the same as at `known`."""
+        visitor, settings = self.visitor, self.visitor.settings
+        felt = (*pulse(visitor.actor, self.client_id), settings, self.show_revoked)
+        if felt == known:
+            return None
+        view = load(visitor.actor, self.client_id, settings=settings, include_revoked=self.show_revoked)
+        return felt, view

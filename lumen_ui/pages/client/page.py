@@ -45,7 +45,7 @@ async def client_page(request: Request, identifier: str) -> Response | None:
         Managers(page)
         Keys(page)
         model_access(page)
-    timer = ui.timer(INTERVAL_SECONDS, page.refresh, immediate=False)
+    timer = ui.timer(INTERVAL_SECONDS, page.keep_true, immediate=False)
 
     def lost(error: LumenError) -> None:
         timer.cancel()
@@ -56,7 +56,7 @@ async def client_page(request: Request, identifier: str) -> Response | None:
         content.clear()
         with content, tag('div', 'message-page', role='alert'):
             text('h1', 'You cannot see this client any more', 'page-title')
-            text('p', 'You are no longer one of its managers. If that is a mistake, ask its owner or an admin.')
+            text('p', 'You do not manage it any more. If that is a mistake, ask its owner or an admin.')
             with tag('p'):
                 link('Go to the start page', '/')
 

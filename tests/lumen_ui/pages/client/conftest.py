@@ -15,14 +15,14 @@ from tests.lumen_ui.pages.client.site import Site
 expect.set_options(timeout=10_000)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='package')
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp('site'))
     yield site
     site.stop()
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='package')
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.FLAGS))

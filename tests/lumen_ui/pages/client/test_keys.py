@@ -32,7 +32,7 @@ def choose_expiry(page: Page, choice: str) -> None:
 def test_a_key_is_shown_once_and_never_again(site: Site, visit: Visit) -> None:
     client_id = site.client(managed_by=(GRACE,))
     page = visit(client_id, GRACE)
-    expect(page.get_by_text('No keys yet.')).to_be_visible()
+    expect(page.get_by_text('No keys in use.')).to_be_visible()
     open_new_key(page, 'nightly run')
     page.keyboard.press('Enter')
     dialog = page.get_by_role('dialog', name='Key "nightly run" created')
