@@ -1,0 +1,37 @@
+"""The pages as one ASGI app, for the dispatcher in front to mount."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from nicegui import app as pages_app
+from nicegui import ui
+from starlette.types import ASGIApp
+
+from lumen_ui import services as provided
+from lumen_ui import sign_in, theme
+from lumen_ui.pages import clients, errors, help  # noqa: A004 - the page is called Help
+from lumen_ui.pages.client import page as client
+from lumen_ui.services import Services
+
+PAGES = (sign_in, clients, client, help)
+"""Importing a module registers its pages."""
+
+
+def mount(services: Services) -> ASGIApp:
+    """The pages, with static files, socket and lifespan. Once a process: NiceGUI keeps its pages in one place."""
+    provided.provide(services)
+    theme.install()
+    pages_app.on_page_exception(errors.broken)
+    host = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    ui.run_with(
+        host,
+        root=errors.not_found,
+        title=services.settings.app.name,
+        favicon=theme.STATIC / 'favicon.svg',
+        language='en-US',
+        dark=None,
+        tailwind=False,
+        show_welcome_message=False,
+        reconnect_timeout=10,
+    )
+    return host

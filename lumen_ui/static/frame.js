@@ -1,0 +1,61 @@
+// What the frame does by itself in the browser: light or dark, dismissing the announcement, times in the viewer's zone.
+(() => {
+  "use strict";
+
+  const YEAR = 365 * 24 * 3600;
+  const remember = (name, value) => {
+    document.cookie = `${name}=${value}; path=/; max-age=${YEAR}; samesite=lax`;
+  };
+
+  const chooseTheme = (choice) => {
+    remember("lumen_theme", choice);
+    setDark({ light: false, dark: true, auto: null }[choice]);
+    document.documentElement.style.colorScheme = { light: "light", dark: "dark", auto: "light dark" }[choice];
+    for (const button of document.querySelectorAll("[data-theme-choice]"))
+      button.setAttribute("aria-pressed", String(button.dataset.themeChoice === choice));
+  };
+
+  document.addEventListener("click", (event) => {
+    const theme = event.target.closest("[data-theme-choice]");
+    if (theme) chooseTheme(theme.dataset.themeChoice);
+    const dismiss = event.target.closest("[data-dismiss]");
+    if (dismiss) {
+      remember("lumen_announcement", dismiss.dataset.dismiss);
+      dismiss.closest("[data-banner]").hidden = true;
+    }
+  });
+
+  const language = navigator.language?.startsWith("en") ? navigator.language : "en";
+  const date = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+  const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
+  const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+  const written = (moment, show) => {
+    if (show === "exact") return exact.format(moment);
+    const seconds = (moment - Date.now()) / 1000;
+    if (show === "date" || Math.abs(seconds) >= 7 * 86400) return date.format(moment);
+    for (const [unit, size] of STEPS)
+      if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
+    return seconds > 0 ? "in a moment" : "just now";
+  };
+
+  class LumenTime extends HTMLElement {
+    static observedAttributes = ["ms", "show"];
+    connectedCallback() {
+      this.write();
+    }
+    attributeChangedCallback() {
+      this.write();
+    }
+    write() {
+      const moment = new Date(Number(this.getAttribute("ms")));
+      if (Number.isNaN(moment.getTime())) return;
+      const text = written(moment, this.getAttribute("show") ?? "relative");
+      if (this.textContent !== text) this.textContent = text;
+      this.title = exact.format(moment);
+    }
+  }
+  customElements.define("lumen-time", LumenTime);
+  setInterval(() => document.querySelectorAll("lumen-time").forEach((element) => element.write()), 20_000);
+})();
