@@ -9,8 +9,9 @@ from starlette.types import ASGIApp
 
 from lumen_ui import services as provided
 from lumen_ui import sign_in, theme
-from lumen_ui.pages import clients, errors, help  # noqa: A004 - the page is called Help
+from lumen_ui.pages import errors, help  # noqa: A004 - the page is called Help
 from lumen_ui.pages.client import page as client
+from lumen_ui.pages.clients import page as clients
 from lumen_ui.services import Services
 
 PAGES = (sign_in, clients, client, help)

@@ -39,13 +39,13 @@ def show_clients_forbidden(visitor: Visitor) -> None:
         text('h1', 'Clients are for services and automated tools', 'page-title')
         text(
             'p',
-            'A client is a named identity for a program: a bot, a data pipeline, a web service. It has its own API keys, '
-            'its own coin pool and its own usage counters, apart from any person’s account.',
+            'A client is a named identity for a program: a bot, a data pipeline, a web service. It has its own API '
+            'keys, its own coin pool and its own usage counters, apart from any person’s account.',
         )
         text(
             'p',
-            'You do not manage any client. When somebody makes you a manager of one, it appears here, and you can create '
-            'its keys and see what it uses.',
+            'You do not manage any client. When somebody makes you a manager of one, it appears here, and you can '
+            'create its keys and see what it uses.',
         )
         with tag('p'):
             text('span', 'If you build something that needs one, ask ')

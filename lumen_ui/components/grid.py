@@ -1,0 +1,131 @@
+"""A table that holds one page of rows from the database, in an AG Grid that neither sorts nor filters by itself.
+
+A click on a header asks the database again. Cells are drawn by `static/grid.js`, which sets text and never HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import ui
+
+Row = dict[str, str | int]
+"""Scalar values under keys of ours, one of which is `id`. A key never comes from data."""
+
+ROW_HEIGHT = 44
+ROWS_WITHOUT_SCROLLING = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`draw` names a function of `static/grid.js`; `flex` is the share of what width is left, `width` the least."""
+
+    field: str
+    title: str
+    draw: str = 'text'
+    flex: int = 1
+    width: int = 110
+    is_figure: bool = False
+    first_descending: bool = False
+
+
+class Grid:
+    """`on_sort` is called with a field and whether it descends, when the viewer chose another order."""
+
+    def __init__(
+        self,
+        label: str,
+        columns: list[Column],
+        *,
+        sort: str,
+        descending: bool,
+        on_sort: Callable[[str, bool], Any],
+    ):
+        self._columns = columns
+        self._on_sort = on_sort
+        self._sort = (sort, descending)
+        self._rows: list[Row] = []
+        self._is_tall: bool | None = None
+        self.element = ui.aggrid(
+            {
+                'columnDefs': [self._definition(column) for column in columns],
+                'rowData': [],
+                ':getRowId': '(params) => String(params.data.id)',
+                'rowHeight': ROW_HEIGHT,
+                'headerHeight': ROW_HEIGHT,
+                'animateRows': False,
+                'ensureDomOrder': True,
+                'domLayout': 'autoHeight',
+                'suppressMovableColumns': True,
+                'suppressMultiSort': True,
+                'suppressColumnVirtualisation': True,
+                'suppressNoRowsOverlay': True,
+                ':onCellKeyDown': '(params) => lumenGrid.open(params)',
+                ':onGridReady': f'(params) => lumenGrid.label(params, {label!r})',
+            },
+            auto_size_columns=False,
+        ).classes('grid')
+        self.element.on('sortChanged', self._sorted, args=[])
+
+    def show(self, rows: list[Row]) -> None:
+        """Show these rows. Those that are there already are updated in place; focus and scroll stay."""
+        before, self._rows = self._rows, rows
+        self._fit(len(rows))
+        if [row['id'] for row in rows] == [row['id'] for row in before]:
+            changed = [row for row, old in zip(rows, before, strict=True) if row != old]
+            if changed:
+                self.element.run_grid_method('applyTransaction', {'update': changed})
+            return
+        self.element.options['rowData'] = rows  # for a browser that connects anew; the one that is there is told below
+        self.element.run_grid_method('setGridOption', 'rowData', rows)
+
+    def mark_sort(self, sort: str, descending: bool) -> None:
+        """Show the mark of this order, without asking for it again."""
+        if (sort, descending) != self._sort:
+            self._sort = (sort, descending)
+            state = [{'colId': sort, 'sort': 'desc' if descending else 'asc'}]
+            self.element.run_grid_method('applyColumnState', {'state': state, 'defaultState': {'sort': None}})
+
+    def _definition(self, column: Column) -> dict[str, Any]:
+        sort, descending = self._sort
+        order = ['desc', 'asc'] if column.first_descending else ['asc', 'desc']
+        definition: dict[str, Any] = {
+            'field': column.field,
+            'headerName': column.title,
+            'flex': column.flex,
+            'minWidth': column.width,
+            'sortable': True,
+            'resizable': True,
+            'sortingOrder': order,
+            ':comparator': '() => 0',
+            ':cellRenderer': f'(params) => lumenGrid.{column.draw}(params)',
+        }
+        if column.is_figure:
+            definition |= {'headerClass': 'ag-right-aligned-header', 'cellClass': 'ag-right-aligned-cell'}
+        if column.field == sort:
+            definition['initialSort'] = 'desc' if descending else 'asc'
+        return definition
+
+    def _fit(self, count: int) -> None:
+        """As high as its rows; a long page scrolls below its header."""
+        is_tall = count > ROWS_WITHOUT_SCROLLING
+        if is_tall == self._is_tall:
+            return
+        self._is_tall = is_tall
+        if is_tall:
+            self.element.classes(add='grid-tall')
+        else:
+            self.element.classes(remove='grid-tall')
+        self.element.run_grid_method('setGridOption', 'domLayout', 'normal' if is_tall else 'autoHeight')
+
+    async def _sorted(self) -> None:
+        states = await self.element.run_grid_method('getColumnState')
+        for state in states or ():
+            if state.get('sort') and any(column.field == state['colId'] for column in self._columns):
+                order = (state['colId'], state['sort'] == 'desc')
+                if order != self._sort:
+                    self._sort = order
+                    await self._on_sort(*order)
+                return
