@@ -38,6 +38,7 @@ class Grid:
         self,
         label: str,
         columns: list[Column],
+        rows: list[Row],
         *,
         sort: str,
         descending: bool,
@@ -46,18 +47,18 @@ class Grid:
         self._columns = columns
         self._on_sort = on_sort
         self._sort = (sort, descending)
-        self._rows: list[Row] = []
-        self._is_tall: bool | None = None
+        self._rows = rows
+        self._is_tall = _is_tall(rows)
         self.element = ui.aggrid(
             {
                 'columnDefs': [self._definition(column) for column in columns],
-                'rowData': [],
+                'rowData': rows,
                 ':getRowId': '(params) => String(params.data.id)',
                 'rowHeight': ROW_HEIGHT,
                 'headerHeight': ROW_HEIGHT,
                 'animateRows': False,
                 'ensureDomOrder': True,
-                'domLayout': 'autoHeight',
+                'domLayout': _layout(self._is_tall),
                 'suppressMovableColumns': True,
                 'suppressMultiSort': True,
                 'suppressColumnVirtualisation': True,
@@ -66,19 +67,19 @@ class Grid:
                 ':onGridReady': f'(params) => lumenGrid.label(params, {label!r})',
             },
             auto_size_columns=False,
-        ).classes('grid')
+        ).classes('grid grid-tall' if self._is_tall else 'grid')
         self.element.on('sortChanged', self._sorted, args=[])
 
     def show(self, rows: list[Row]) -> None:
         """Show these rows. Those that are there already are updated in place; focus and scroll stay."""
         before, self._rows = self._rows, rows
-        self._fit(len(rows))
+        self._fit()
         if [row['id'] for row in rows] == [row['id'] for row in before]:
             changed = [row for row, old in zip(rows, before, strict=True) if row != old]
             if changed:
                 self.element.run_grid_method('applyTransaction', {'update': changed})
             return
-        self.element.options['rowData'] = rows  # for a browser that connects anew; the one that is there is told below
+        # Touching the element's options would build the grid anew, without its focus and sort mark.
         self.element.run_grid_method('setGridOption', 'rowData', rows)
 
     def mark_sort(self, sort: str, descending: bool) -> None:
@@ -108,9 +109,9 @@ class Grid:
             definition['initialSort'] = 'desc' if descending else 'asc'
         return definition
 
-    def _fit(self, count: int) -> None:
+    def _fit(self) -> None:
         """As high as its rows; a long page scrolls below its header."""
-        is_tall = count > ROWS_WITHOUT_SCROLLING
+        is_tall = _is_tall(self._rows)
         if is_tall == self._is_tall:
             return
         self._is_tall = is_tall
@@ -118,7 +119,7 @@ class Grid:
             self.element.classes(add='grid-tall')
         else:
             self.element.classes(remove='grid-tall')
-        self.element.run_grid_method('setGridOption', 'domLayout', 'normal' if is_tall else 'autoHeight')
+        self.element.run_grid_method('setGridOption', 'domLayout', _layout(is_tall))
 
     async def _sorted(self) -> None:
         states = await self.element.run_grid_method('getColumnState')
@@ -129,3 +130,11 @@ class Grid:
                     self._sort = order
                     await self._on_sort(*order)
                 return
+
+
+def _is_tall(rows: list[Row]) -> bool:
+    return len(rows) > ROWS_WITHOUT_SCROLLING
+
+
+def _layout(is_tall: bool) -> str:
+    return 'normal' if is_tall else 'autoHeight'

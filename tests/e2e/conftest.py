@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.e2e import chromium
 from tests.e2e.serving import Server
 
+TIMEOUT_MS = 15_000
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser lives on one event loop as long as the run, so the tests that use it run there too."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents and inspect.iscoroutinefunction(getattr(item, 'function', None)):
-            item.add_marker(pytest.mark.asyncio(loop_scope='session'), append=False)
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture
@@ -39,22 +33,23 @@ def server(installation: Server) -> Server:
     return installation
 
 
-@pytest_asyncio.fixture(scope='session', loop_scope='session')
-async def browser() -> AsyncIterator[Browser]:
+# Of the package, not of the session: while Playwright is there, no other event loop may run on this thread.
+@pytest.fixture(scope='package')
+def browser() -> Iterator[Browser]:
     path = chromium.find()
-    assert path, 'no Chromium; run `make test`, which installs one'
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
+    assert path, 'no Chromium; `make test` installs one'
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
         yield browser
-        await browser.close()
+        browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope='session')
-async def page(browser: Browser, server: Server) -> AsyncIterator[Page]:
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
     """A fresh browser profile on the served installation. No error may be in its console at the end."""
-    context = await browser.new_context(base_url=server.address, locale='en-US', timezone_id='America/Chicago')
-    context.set_default_timeout(15_000)
-    page = await context.new_page()
+    context = browser.new_context(base_url=server.address, locale='en-US', timezone_id='America/Chicago')
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
     problems: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
@@ -62,11 +57,8 @@ async def page(browser: Browser, server: Server) -> AsyncIterator[Page]:
         if message.type == 'error' and 'Failed to load resource' not in message.text:
             problems.append(message.text)
 
-    def failed(error: Error) -> None:
-        problems.append(str(error))
-
     page.on('console', heard)
-    page.on('pageerror', failed)
+    page.on('pageerror', lambda error: problems.append(str(error)))
     yield page
-    await context.close()
+    context.close()
     assert problems == []

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 COLUMNS = [
     Column('name', 'Name', 'link', flex=3, width=160),
-    Column('managers', 'Managers', 'count', width=104, is_figure=True, first_descending=True),
+    Column('managers', 'Managers', 'count', width=120, is_figure=True, first_descending=True),
     Column('active', 'Active', 'state', width=90),
     Column('requests', 'Requests', 'count', width=104, is_figure=True, first_descending=True),
     Column('tokens', 'Tokens Used', 'count', width=124, is_figure=True, first_descending=True),
@@ -47,7 +47,14 @@ class Listing:
             self._spent = FigureCard('Coins Spent')
         with tag('section', 'list', aria_label='Clients') as self._list:
             self._toolbar()
-            self._grid = Grid('Clients', COLUMNS, sort=wanted.sort, descending=wanted.descending, on_sort=self._sort_by)
+            self._grid = Grid(
+                'Clients',
+                COLUMNS,
+                [_row(row) for row in found.rows],
+                sort=wanted.sort,
+                descending=wanted.descending,
+                on_sort=self._sort_by,
+            )
             with empty_state('search_off', 'No client matches', 'Search for part of a name, or show all.') as nothing:
                 ui.button('Show all clients', on_click=self._show_all).props('outline no-caps')
             self._nothing = nothing

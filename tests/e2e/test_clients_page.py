@@ -1,0 +1,202 @@
+"""The Clients page: what it shows, sorts, finds, remembers in its address, and keeps from whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+import models
+from lumen.database import Database, now
+from tests.e2e.serving import Server
+from tests.e2e.visiting import ADMIN, MANAGER, card, sign_in
+
+
+def change(server: Server, call: Callable[[], Any]) -> None:
+    """Change the database beside the running server."""
+    database = Database(server.database_url)
+    try:
+        database.write_now(call)
+    finally:
+        database.close()
+
+
+def many(number: int) -> None:
+    moment = now()
+    rows = [
+        {
+            'kind': 'client',
+            'handle': f'bot-{index:04}',
+            'name': f'Bot-{index:04}',
+            'created_at': moment,
+            'created_by': 'test',
+            'touched_at': moment,
+            'spent': index * 10_000_000,
+            'granted': index * 10_000_000,
+            'input_tokens': 1000 + index,
+            'active': index != 7,
+        }
+        for index in range(number)
+    ]
+    models.Account.insert_many(rows).execute()
+
+
+def names(page: Page) -> Locator:
+    return page.locator('.ag-center-cols-container .name-link')
+
+
+def test_headers_sort_in_the_database_both_ways_and_the_address_remembers(page: Page, server: Server):
+    change(server, lambda: many(250))
+    sign_in(page, ADMIN, '/clients')
+    expect(names(page).first).to_have_text('Bot-0000')
+    expect(page.get_by_role('status')).to_have_text('1–100 of 250')
+    for title in ('Name', 'Managers', 'Active', 'Requests', 'Tokens Used', 'Coins', 'Created'):
+        expect(page.get_by_role('columnheader', name=title)).to_be_visible()
+
+    page.get_by_role('columnheader', name='Coins').click()
+    expect(names(page).first).to_have_text('Bot-0249')
+    expect(page).to_have_url(re.compile(r'\?sort=spent&dir=desc$'))
+    expect(page.get_by_role('columnheader', name='Coins')).to_have_attribute('aria-sort', 'descending')
+    page.get_by_role('columnheader', name='Coins').click()
+    expect(names(page).first).to_have_text('Bot-0000')
+    expect(page).to_have_url(re.compile(r'\?sort=spent$'))
+
+    page.go_back()
+    expect(names(page).first).to_have_text('Bot-0249')
+    expect(page.get_by_role('columnheader', name='Coins')).to_have_attribute('aria-sort', 'descending')
+    page.reload()
+    expect(names(page).first).to_have_text('Bot-0249')
+    expect(page.get_by_role('columnheader', name='Coins')).to_have_attribute('aria-sort', 'descending')
+
+
+def test_every_header_sorts(page: Page, server: Server):
+    change(server, lambda: many(3))
+    sign_in(page, ADMIN, '/clients')
+    expect(names(page)).to_have_count(3)
+    for title, field in (
+        ('Managers', 'managers'),
+        ('Active', 'active'),
+        ('Requests', 'requests'),
+        ('Tokens Used', 'tokens'),
+        ('Coins', 'spent'),
+        ('Created', 'created_at'),
+        ('Name', 'name'),
+    ):
+        header = page.get_by_role('columnheader', name=title)
+        header.click()
+        expect(header).to_have_attribute('aria-sort', re.compile('ascending|descending'))
+        before = header.get_attribute('aria-sort')
+        header.click()
+        expect(header).to_have_attribute('aria-sort', 'ascending' if before == 'descending' else 'descending')
+        if field != 'name':
+            expect(page).to_have_url(re.compile(rf'[?&]sort={field}'))
+
+
+def test_the_search_finds_by_name_as_one_types_and_says_when_nothing_matches(page: Page, server: Server):
+    change(server, lambda: many(250))
+    sign_in(page, ADMIN, '/clients')
+    search = page.get_by_label('Search by name')
+    search.press_sequentially('bot-024')
+    expect(names(page)).to_have_count(10)
+    expect(page.get_by_role('status')).to_have_text('1–10 of 10')
+    expect(page).to_have_url(re.compile(r'\?q=bot-024$'))
+    expect(search).to_be_focused()
+    expect(card(page, 'Total Clients')).to_have_text('250')
+    search.fill('nobody')
+    expect(page.get_by_text('No client matches')).to_be_visible()
+    page.get_by_role('button', name='Show all clients').click()
+    expect(names(page).first).to_have_text('Bot-0000')
+    expect(search).to_have_value('')
+
+
+def test_pages_of_a_hundred_and_the_filter_by_state(page: Page, server: Server):
+    change(server, lambda: many(250))
+    sign_in(page, ADMIN, '/clients?page=3')
+    expect(page.get_by_role('status')).to_have_text('201–250 of 250')
+    page.get_by_role('button', name='Previous page').click()
+    expect(page.get_by_role('status')).to_have_text('101–200 of 250')
+    page.get_by_role('button', name='First page').click()
+    expect(page.get_by_role('status')).to_have_text('1–100 of 250')
+    expect(page.get_by_role('button', name='Previous page')).to_be_disabled()
+    page.get_by_role('button', name='Deactivated').click()
+    expect(names(page)).to_have_text(['Bot-0007'])
+    expect(page.get_by_role('row').filter(has_text='Bot-0007').get_by_text('Deactivated')).to_be_attached()
+    expect(page).to_have_url(re.compile(r'\?state=deactivated$'))
+    page.go_back()
+    expect(page.get_by_role('status')).to_have_text('1–100 of 250')
+
+
+def test_a_bad_name_says_why_beside_the_field_and_keeps_what_was_typed(page: Page, server: Server):
+    server.json('client', 'create', 'taken')
+    sign_in(page, ADMIN, '/clients')
+    page.get_by_role('button', name='+ New Client').click()
+    dialog = page.get_by_role('dialog', name='New client')
+    field = dialog.get_by_label('Name')
+    expect(field).to_be_focused()
+    for name, reason in (('TAKEN', 'already a client named'), ('-x', 'starts with a letter'), ('a/b', '"/" is none')):
+        field.fill(name)
+        field.press('Enter')
+        expect(dialog.get_by_text(reason)).to_be_visible()
+        expect(field).to_have_value(name)
+    page.keyboard.press('Escape')
+    expect(dialog).to_be_hidden()
+    assert len(server.json('client', 'list')) == 1
+
+
+def test_a_double_click_creates_one_client(page: Page, server: Server):
+    sign_in(page, ADMIN, '/clients')
+    page.get_by_role('button', name='+ New Client').first.click()
+    dialog = page.get_by_role('dialog', name='New client')
+    dialog.get_by_label('Name').fill('once')
+    dialog.get_by_role('button', name='Create').dblclick()
+    expect(page.get_by_role('heading', name='once', level=1)).to_be_visible()
+    assert [client['name'] for client in server.json('client', 'list')] == ['once']
+
+
+def test_what_a_command_changes_is_shown_and_names_are_never_html(page: Page, server: Server):
+    server.json('client', 'create', 'first')
+    sign_in(page, ADMIN, '/clients')
+    expect(names(page)).to_have_text(['first'])
+    nasty = '<img src=x onerror=alert(1)>'
+    server.json('client', 'create', 'second')
+    expect(names(page)).to_have_text(['first', 'second'], timeout=2500)
+    change(server, lambda: models.Account.update(name=nasty).where(models.Account.handle == 'first').execute())
+    expect(names(page)).to_have_text([nasty, 'second'], timeout=2500)
+    assert page.locator('img[src="x"]').count() == 0
+    server.json('client', 'deactivate', 'second')
+    expect(page.get_by_role('row').filter(has_text='second').get_by_text('Deactivated')).to_be_attached(timeout=2500)
+
+
+def test_a_manager_sees_only_theirs_and_nothing_once_the_role_is_gone(page: Page, server: Server):
+    for name in ('theirs', 'others'):
+        server.json('client', 'create', name)
+    server.json('manager', 'add', 'theirs', 'manager@example.org')
+    sign_in(page, MANAGER, '/clients')
+    expect(names(page)).to_have_text(['theirs'])
+    expect(card(page, 'Total Clients')).to_have_text('1')
+    assert 'others' not in page.content()
+    server.json('manager', 'remove', 'theirs', 'manager@example.org')
+    expect(page.get_by_role('alert')).to_contain_text('cannot see the clients any more')
+    expect(names(page)).to_have_count(0)
+
+
+def test_who_loses_the_admin_role_is_refused_at_the_next_action(page: Page, server: Server):
+    sign_in(page, ADMIN, '/clients')
+    page.get_by_role('button', name='+ New Client').first.click()
+    dialog = page.get_by_role('dialog', name='New client')
+    dialog.get_by_label('Name').fill('too-late')
+    text = server.configuration.read_text().replace('admins: [admin@example.org]', 'admins: [somebody@example.org]')
+    server.configuration.write_text(text)
+    expect(page.get_by_role('alert')).to_contain_text('cannot see the clients any more')
+    assert server.json('client', 'list') == []
+
+
+def test_the_keyboard_alone_opens_a_client(page: Page, server: Server):
+    server.json('client', 'create', 'by-keyboard')
+    sign_in(page, ADMIN, '/clients')
+    expect(names(page)).to_have_text(['by-keyboard'])
+    page.locator('.ag-center-cols-container [col-id="name"]').click(position={'x': 2, 'y': 2})
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('heading', name='by-keyboard', level=1)).to_be_visible()
