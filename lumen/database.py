@@ -102,6 +102,7 @@ class Database:
         self._anchor = time.time_ns() // 1000 - time.monotonic_ns() // 1000
         self._local = threading.local()
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._reader_count = readers
         self._readers = ThreadPoolExecutor(max_workers=readers, thread_name_prefix='lumen-read')
         self._writer = threading.Thread(target=self._write_forever, name='lumen-write', daemon=True)
         self._closed = False
@@ -149,9 +150,9 @@ class Database:
         self._closed = True
         self._queue.put(None)
         self._writer.join()
-        workers = len(self._readers._threads)
-        barrier = threading.Barrier(workers) if workers else None
-        for _ in range(workers):
+        # Each waits for all the others, so that every reader thread takes exactly one, also those begun only now.
+        barrier = threading.Barrier(self._reader_count)
+        for _ in range(self._reader_count):
             self._readers.submit(self._leave, barrier)
         self._readers.shutdown(wait=True)
         if self._lock_file is not None:
@@ -211,10 +212,8 @@ class Database:
             finally:
                 self._local.moment = None
 
-    def _leave(self, barrier: threading.Barrier | None) -> None:
-        # Every reader thread must take exactly one of these, or a connection would stay open.
-        if barrier is not None:
-            barrier.wait()
+    def _leave(self, barrier: threading.Barrier) -> None:
+        barrier.wait()
         self.engine.close()
 
     def _write_forever(self) -> None:

@@ -43,7 +43,7 @@ def frame(title: str, visitor: Visitor | None, *, current: str = '') -> Iterator
             ui.space()
             _theme_choice(choice)
     announcement(request, settings.app)
-    with tag('main', 'frame-main') as main:
+    with tag('div', 'frame-main') as main:  # the page around it is the <main> already
         yield
     ui.skip_link('Skip to content', target=main)
     _footer(settings.app)
@@ -130,7 +130,7 @@ def _theme_choice(choice: Theme) -> None:
 
 
 def _footer(app: App) -> None:
-    with tag('footer', 'frame-footer'):
+    with ui.footer(fixed=False, wrap=True).classes('frame-footer'):
         if app.institution:
             link(app.institution, app.institution_url)
         for item in app.footer_links:

@@ -64,7 +64,7 @@ def broken(error: Exception) -> None:
     settings = services_of(ui.context.client.request).settings
     theme.apply(ui.context.client.request, settings)
     ui.page_title(f'Something went wrong · {settings.app.name}')
-    with tag('main', 'frame-main'), tag('div', 'message-page'):
+    with tag('div', 'frame-main'), tag('div', 'message-page'):
         text('p', '500', 'message-code')
         text('h1', 'Something went wrong', 'page-title')
         text('p', 'The page could not be shown. It has been logged; please try again.')

@@ -1,6 +1,8 @@
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import peewee
 import psycopg
@@ -54,6 +56,16 @@ def test_time_stands_still_within_a_transaction(database: Database, clock: Clock
     first, second = database.write_now(twice)
     assert first == second
     assert database.read_now(now) == first + 5_000_000
+
+
+async def test_closing_leaves_no_connection_behind(database_url: str):
+    for _ in range(20):
+        database = Database(database_url)
+        made = _remember_connections(database)
+        await asyncio.gather(*(database.read(names) for _ in range(3)))
+        await asyncio.to_thread(database.close)
+        assert made
+        assert [connection for connection in made if _is_open(connection)] == []
 
 
 def test_writes_that_are_queued_are_finished_before_closing(database_url: str):
@@ -115,3 +127,25 @@ def test_a_write_that_cannot_be_does_not_stop_those_beside_it(database: Database
         futures[0].result(timeout=30)
     for future in futures[1:]:
         assert future.result(timeout=30)
+
+
+def _remember_connections(database: Database) -> list[Any]:
+    made: list[Any] = []
+    connect = database.engine._connect
+
+    def remembering() -> Any:
+        made.append(connect())
+        return made[-1]
+
+    database.engine._connect = remembering  # type: ignore[method-assign]
+    return made
+
+
+def _is_open(connection: Any) -> bool:
+    if isinstance(connection, psycopg.Connection):
+        return not connection.closed
+    try:
+        connection.total_changes  # noqa: B018 - refused with ProgrammingError once closed
+    except sqlite3.ProgrammingError as error:
+        return 'closed' not in str(error)
+    return True
