@@ -23,7 +23,7 @@ run: venv-run
 
 test: venv-test
 	@$(PYTHON) -m tests.e2e.chromium
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: venv-test
 	$(PYTHON) -m ruff check
