@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from lumen.cli.audit import audit
 from lumen.cli.books import check, migrate
 from lumen.cli.client import client
 from lumen.cli.echo import echo
@@ -23,5 +24,5 @@ def command_line() -> None:
     """
 
 
-for command in (serve, migrate, check, echo, client, manager, key):
+for command in (serve, migrate, check, echo, client, manager, key, audit):
     command_line.add_command(command)

@@ -1,4 +1,4 @@
-"""`lumen client`: make, list, show, activate and deactivate clients."""
+"""`lumen client`: make, list, show, rename, activate and deactivate clients, and accept models' messages for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lumen.cli.opened import opened
 from lumen.cli.output import answer, json_option, table
 from lumen.errors import NotFound
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.records import client_figures, clients
+from lumen.records import acknowledgements, client_figures, clients
 from lumen.records.client_figures import ClientFigures
 
 
@@ -87,6 +87,37 @@ def activate(name: str, as_json: bool) -> None:
 def deactivate(name: str, as_json: bool) -> None:
     """Stop every key of a client. Calls in flight finish, nothing is deleted."""
     _set_active(name, False, as_json=as_json)
+
+
+@client.command()
+@click.argument('name')
+@click.argument('new_name')
+@json_option
+def rename(name: str, new_name: str, as_json: bool) -> None:
+    """Give a client another name. Its keys and history stay; config.yaml is matched with the new name from then on."""
+    with opened() as lumen:
+        client_id = lumen.read(find, name)
+        lumen.write(clients.rename_client, COMMAND_LINE, client_id, new_name, settings=lumen.settings)
+        figures = lumen.read(client_figures.figures_of, COMMAND_LINE, client_id, settings=lumen.settings)
+    answer(_value(figures), f'Client "{name}" is now "{figures.name}".', as_json=as_json)
+
+
+@client.command()
+@click.argument('name')
+@click.argument('model')
+@click.option('--yes', is_flag=True, help='Accept without being asked, having read the message elsewhere.')
+@json_option
+def acknowledge(name: str, model: str, yes: bool, as_json: bool) -> None:
+    """Accept, for a client, the message of a model that asks for it."""
+    with opened() as lumen:
+        client_id = lumen.read(find, name)
+        message = acknowledgements.message_to_accept(lumen.settings, model)
+        if not yes:
+            click.echo(message or 'This model has no message of its own.', err=True)
+            click.confirm(f'Accept this for all keys of "{name}"?', abort=True, err=True)
+        digest = acknowledgements.digest_of(message)
+        lumen.write(acknowledgements.acknowledge, COMMAND_LINE, client_id, model, digest, settings=lumen.settings)
+    answer({'client_id': client_id, 'model': model}, f'Model "{model}" acknowledged for "{name}".', as_json=as_json)
 
 
 def find(name: str) -> int:

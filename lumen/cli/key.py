@@ -1,24 +1,19 @@
-"""`lumen key`: make and revoke the keys of a client."""
+"""`lumen key`: make, rotate and revoke the keys of a client."""
 
 from __future__ import annotations
-
-import re
-from datetime import UTC, date, datetime, timedelta
 
 import click
 
 from lumen.cli.client import find
 from lumen.cli.opened import opened
 from lumen.cli.output import answer, json_option
+from lumen.cli.times import expiry, grace_end
 from lumen.config.settings import Settings
 from lumen.database import now
-from lumen.errors import Invalid
 from lumen.identity import keys
 from lumen.identity.keys import NewKey
 from lumen.identity.permissions import COMMAND_LINE
-
-DAYS = re.compile(r'([1-9][0-9]{0,4})d\Z')
-DAY_US = 86_400_000_000
+from lumen.identity.rotation import rotate_key
 
 
 @click.group()
@@ -46,6 +41,19 @@ def create(client: str, name: str, expires: str, as_json: bool) -> None:
 
 @key.command()
 @click.argument('key_id', metavar='ID', type=int)
+@click.option('--expires', default='never', show_default=True, help='When the new key ends, as for create.')
+@click.option('--grace', default='1d', show_default=True, help='How long the old key works: "none", "12h" or "7d".')
+@json_option
+def rotate(key_id: int, expires: str, grace: str, as_json: bool) -> None:
+    """Make a new key in the place of another, which works on for a while: at most 30 days. It is shown this once."""
+    with opened() as lumen:
+        new = lumen.write(_rotate, key_id, expires, grace, settings=lumen.settings, secret=lumen.key_secret)
+    text = f'{new.key}\n\nThis is key {new.id}, in the place of key {key_id}. Keep it now: it cannot be shown again.'
+    answer({'id': new.id, 'key': new.key, 'hint': new.hint}, text, as_json=as_json)
+
+
+@key.command()
+@click.argument('key_id', metavar='ID', type=int)
 @json_option
 def revoke(key_id: int, as_json: bool) -> None:
     """Make a key stop working, at once and for good."""
@@ -54,26 +62,18 @@ def revoke(key_id: int, as_json: bool) -> None:
     answer({'id': row.id, 'hint': row.hint, 'state': row.state}, f'Key {row.hint} revoked.', as_json=as_json)
 
 
-def expiry(text: str, moment: int) -> int | None:
-    """Microseconds since the epoch of `never`, `30d` or an ISO date; None for never. Raises Invalid (`expires`)."""
-    text = text.strip()
-    if text.casefold() == 'never':
-        return None
-    if days := DAYS.match(text):
-        return moment + int(days[1]) * DAY_US
-    try:
-        if re.fullmatch(r'\d{4}-\d{2}-\d{2}', text):
-            day = date.fromisoformat(text) + timedelta(days=1)
-            end = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        else:
-            end = datetime.fromisoformat(text)
-            end = end if end.tzinfo else end.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        message = f'{text!r} is no expiry; use never, a number of days like 30d, or a date like 2030-12-31.'
-        raise Invalid(message, param='expires') from None
-    return round((end - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
-
-
 def _create(client_id: int, name: str, expires: str, *, settings: Settings, secret: bytes) -> NewKey:
     expires_at = expiry(expires, now())
     return keys.create_key(COMMAND_LINE, client_id, name, expires_at, settings=settings, secret=secret)
+
+
+def _rotate(key_id: int, expires: str, grace: str, *, settings: Settings, secret: bytes) -> NewKey:
+    moment = now()
+    return rotate_key(
+        COMMAND_LINE,
+        key_id,
+        expires_at=expiry(expires, moment),
+        works_until=grace_end(grace, moment),
+        settings=settings,
+        secret=secret,
+    )

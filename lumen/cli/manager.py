@@ -21,12 +21,13 @@ def manager() -> None:
 @manager.command()
 @click.argument('client')
 @click.argument('email')
+@click.option('--owner/--no-owner', default=None, help='Make them the owner, or not. The first one is, otherwise.')
 @json_option
-def add(client: str, email: str, as_json: bool) -> None:
+def add(client: str, email: str, owner: bool | None, as_json: bool) -> None:
     """Make the user with this e-mail address a manager; the first one becomes the owner."""
     with opened() as lumen:
         client_id = lumen.read(find, client)
-        row = lumen.write(managers.add_manager, COMMAND_LINE, client_id, email, settings=lumen.settings)
+        row = lumen.write(managers.add_manager, COMMAND_LINE, client_id, email, settings=lumen.settings, as_owner=owner)
     value = {'client_id': client_id, 'user_id': row.user_id, 'email': row.email, 'owner': row.is_owner}
     answer(value, f'{row.email} is now {"owner" if row.is_owner else "manager"} of "{client}".', as_json=as_json)
 
@@ -43,6 +44,32 @@ def remove(client: str, email: str, as_json: bool) -> None:
         lumen.write(managers.remove_manager, COMMAND_LINE, client_id, user_id, settings=lumen.settings)
     value = {'client_id': client_id, 'user_id': user_id, 'email': email}
     answer(value, f'{email} no longer manages "{client}".', as_json=as_json)
+
+
+@manager.command()
+@click.argument('client')
+@click.argument('email')
+@json_option
+def owner(client: str, email: str, as_json: bool) -> None:
+    """Hand a client over: make one of its managers the owner. Who was it until now stays a manager."""
+    with opened() as lumen:
+        client_id = lumen.read(find, client)
+        user_id = lumen.read(_find_user, email)
+        lumen.write(managers.hand_over, COMMAND_LINE, client_id, user_id, settings=lumen.settings)
+    value = {'client_id': client_id, 'user_id': user_id, 'email': email}
+    answer(value, f'{email} now owns "{client}".', as_json=as_json)
+
+
+@manager.command(name='list')
+@click.argument('client')
+@json_option
+def list_managers(client: str, as_json: bool) -> None:
+    """Who looks after a client, its owner first."""
+    with opened() as lumen:
+        rows = lumen.read(managers.managers_of, COMMAND_LINE, lumen.read(find, client), settings=lumen.settings)
+    value = [{'user_id': row.user_id, 'name': row.name, 'email': row.email, 'owner': row.is_owner} for row in rows]
+    text = '\n'.join(f'{row.email}  {row.name}{" (owner)" if row.is_owner else ""}' for row in rows)
+    answer(value, text or f'Nobody manages "{client}".', as_json=as_json)
 
 
 def _find_user(email: str) -> int:

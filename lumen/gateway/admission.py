@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-import models
 from lumen import access
 from lumen.config.settings import Endpoint, Model, Settings
-from lumen.database import Database
 from lumen.errors import Forbidden, NotFound
 from lumen.gateway import body as request_body
 from lumen.gateway import bounds
@@ -17,6 +14,7 @@ from lumen.gateway.bounds import Bound
 from lumen.gateway.expectation import Expectation
 from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ask, Held, Ledger
+from lumen.records import acknowledgements
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,7 @@ class Call:
 
 
 class Admission:
-    def __init__(self, database: Database, ledger: Ledger, expectation: Expectation):
-        self._database = database
+    def __init__(self, ledger: Ledger, expectation: Expectation):
         self._ledger = ledger
         self._expectation = expectation
 
@@ -47,7 +44,7 @@ class Admission:
         """
         model = find_model(settings, identity, body['model'])
         if model.needs_ack and settings.api.consent:
-            await self._require_acknowledgement(identity, model, settings)
+            _require_acknowledgement(identity, model, settings)
         bound = bounds.of_chat(body, model)
         streamed = body.get('stream') is True
         ask = Ask(
@@ -76,17 +73,6 @@ class Admission:
             streamed=streamed,
             wants_usage=_wants_usage(body),
             identity=identity,
-        )
-
-    async def _require_acknowledgement(self, identity: KeyIdentity, model: Model, settings: Settings) -> None:
-        message = model.ack_message or settings.defaults.models.ack_message
-        if await self._database.read(_is_acknowledged, identity.account_id, model.name, message):
-            return
-        page = f'{settings.app.url.rstrip("/")}/clients/{identity.account_id}'
-        raise Forbidden(
-            f'The model "{model.name}" must be acknowledged before it can be used, on {page}.',
-            code='acknowledgement_required',
-            param='model',
         )
 
 
@@ -123,14 +109,13 @@ def _wants_usage(body: dict[str, Any]) -> bool:
     return isinstance(options, dict) and options.get('include_usage') is True
 
 
-def _is_acknowledged(account_id: int, model: str, message: str) -> bool:
-    digest = hashlib.sha256(message.encode()).hexdigest()
-    return (
-        models.Acknowledgement.select()
-        .where(
-            models.Acknowledgement.account == account_id,
-            models.Acknowledgement.model == model,
-            models.Acknowledgement.message_digest == digest,
-        )
-        .exists()
+def _require_acknowledgement(identity: KeyIdentity, model: Model, settings: Settings) -> None:
+    digest = acknowledgements.digest_of(acknowledgements.message_of(settings, model))
+    if (model.name, digest) in identity.accepted:
+        return
+    page = f'{settings.app.url.rstrip("/")}/clients/{identity.account_id}'
+    raise Forbidden(
+        f'The model "{model.name}" must be acknowledged before it can be used, on {page}.',
+        code='acknowledgement_required',
+        param='model',
     )

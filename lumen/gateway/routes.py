@@ -47,7 +47,7 @@ class Gateway:
         self._configuration = configuration
         self._upstream = Upstream()
         self._authenticator = Authenticator(database, key_secret)
-        self._admission = Admission(database, ledger, expectation)
+        self._admission = Admission(ledger, expectation)
         self._relay = Relay(self._upstream, ledger, expectation)
         self._calls: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None

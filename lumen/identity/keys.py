@@ -19,7 +19,7 @@ from lumen.config.settings import Settings
 from lumen.database import now, tuples
 from lumen.errors import Conflict, Invalid, NotFound
 from lumen.identity import permissions, revisions
-from lumen.identity.permissions import Action, Actor
+from lumen.identity.permissions import Action, Actor, Person
 from lumen.records import audit
 
 PREFIX = 'sk_lumen_'
@@ -68,6 +68,8 @@ class KeyIdentity:
     account_active: bool
     expires_at: int | None
     revoked: bool
+    accepted: frozenset[tuple[str, str]]
+    """What was acknowledged for the account: model and digest of the message."""
 
 
 def looks_valid(key: str) -> bool:
@@ -98,7 +100,10 @@ def find(digest: str) -> KeyIdentity | None:
         .where(models.ApiKey.digest == digest)
     )
     for key_id, account_id, expires_at, revoked_at, kind, handle, active in tuples(query):
-        return KeyIdentity(key_id, account_id, kind, handle, bool(active), expires_at, revoked_at is not None)
+        row = models.Acknowledgement
+        accepted = frozenset(tuples(row.select(row.model, row.message_digest).where(row.account == account_id)))
+        revoked = revoked_at is not None
+        return KeyIdentity(key_id, account_id, kind, handle, bool(active), expires_at, revoked, accepted)
     return None
 
 
@@ -110,6 +115,19 @@ def create_key(
     Raises Invalid (`name`, `expires_at`), Conflict when the client is deactivated, or what `permissions.require` does.
     """
     person = permissions.require(actor, Action.MANAGE_KEYS, settings, account_id)
+    new = add_key(person, account_id, name, expires_at, secret=secret)
+    audit.record(
+        person,
+        'key.created',
+        account_id=account_id,
+        subject=new.hint,
+        after={'name': new.name, 'hint': new.hint, 'expires_at': expires_at},
+    )
+    return new
+
+
+def add_key(person: Person, account_id: int, name: str, expires_at: int | None, *, secret: bytes) -> NewKey:
+    """Within a write, for actions that checked that `person` may and that write the audit. Raises as `create_key`."""
     name = _check_name(name)
     moment = now()
     if expires_at is not None and expires_at <= moment:
@@ -129,25 +147,13 @@ def create_key(
         expires_at=expires_at,
     )
     revisions.bump(revisions.KEYS)
-    audit.record(
-        person,
-        'key.created',
-        account_id=account_id,
-        subject=hint,
-        after={'name': name, 'hint': hint, 'expires_at': expires_at},
-    )
     return NewKey(row.id, name, hint, key)
 
 
 def revoke_key(actor: Actor, key_id: int, *, settings: Settings) -> KeyRow:
     """Make a key stop working. Revoking it again changes nothing. Raises NotFound for a key of somebody else."""
-    row = models.ApiKey.get_or_none(models.ApiKey.id == key_id)
-    if row is None:
-        raise NotFound('There is no such key.', code='key_not_found')
-    try:
-        person = permissions.require(actor, Action.MANAGE_KEYS, settings, row.account_id)
-    except NotFound:
-        raise NotFound('There is no such key.', code='key_not_found') from None
+    row = require_key(actor, key_id, settings)
+    person = permissions.require(actor, Action.MANAGE_KEYS, settings, row.account_id)
     moment = now()
     revoked = (
         models.ApiKey.update(revoked_at=moment)
@@ -168,6 +174,18 @@ def revoke_key(actor: Actor, key_id: int, *, settings: Settings) -> KeyRow:
     return _row(row, moment)
 
 
+def require_key(actor: Actor, key_id: int, settings: Settings) -> models.ApiKey:
+    """The row of a key that the actor may manage. Raises NotFound, in the same words for a key of somebody else."""
+    row = models.ApiKey.get_or_none(models.ApiKey.id == key_id)
+    try:
+        if row is not None:
+            permissions.require(actor, Action.MANAGE_KEYS, settings, row.account_id)
+            return row
+    except NotFound:
+        pass
+    raise NotFound('There is no such key.', code='key_not_found')
+
+
 def keys_of(actor: Actor, account_id: int, *, settings: Settings, include_revoked: bool = False) -> list[KeyRow]:
     """The keys of a client, newest first."""
     permissions.require(actor, Action.SEE_CLIENT, settings, account_id)
@@ -178,13 +196,14 @@ def keys_of(actor: Actor, account_id: int, *, settings: Settings, include_revoke
     return [_row(row, moment) for row in query]
 
 
-def _row(row: models.ApiKey, moment: int) -> KeyRow:
+def state_of(row: models.ApiKey, moment: int) -> str:
+    """*active*, *expired* or *revoked*."""
     if row.revoked_at is not None:
-        state = 'revoked'
-    elif row.expires_at is not None and row.expires_at <= moment:
-        state = 'expired'
-    else:
-        state = 'active'
+        return 'revoked'
+    return 'expired' if row.expires_at is not None and row.expires_at <= moment else 'active'
+
+
+def _row(row: models.ApiKey, moment: int) -> KeyRow:
     return KeyRow(
         row.id,
         row.name,
@@ -197,7 +216,7 @@ def _row(row: models.ApiKey, moment: int) -> KeyRow:
         row.last_used_at,
         row.expires_at,
         row.revoked_at,
-        state,
+        state_of(row, moment),
     )
 
 

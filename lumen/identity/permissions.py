@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from peewee import fn
+
 import models
 from lumen.config.settings import Settings
+from lumen.database import tuples
 from lumen.errors import Forbidden, NotAuthenticated, NotFound
 
 
@@ -35,6 +38,8 @@ class Action(StrEnum):
     CHANGE_MANAGERS = 'change the managers of this client'
     MANAGE_KEYS = 'manage the keys of this client'
     ACKNOWLEDGE = 'acknowledge a model for this client'
+    LEAVE_CLIENT = 'leave the managers of this client'
+    READ_AUDIT = 'read the audit'
 
 
 ANY_MANAGER = frozenset({Role.MANAGER, Role.OWNER, Role.ADMIN})
@@ -51,6 +56,8 @@ RULES: Mapping[Action, frozenset[Role]] = MappingProxyType(
         Action.CHANGE_MANAGERS: OWNER_AND_ADMIN,
         Action.MANAGE_KEYS: ANY_MANAGER,
         Action.ACKNOWLEDGE: ANY_MANAGER,
+        Action.LEAVE_CLIENT: ANY_MANAGER,
+        Action.READ_AUDIT: ADMIN_ONLY,
     }
 )
 
@@ -87,11 +94,14 @@ def load(actor: Actor, settings: Settings) -> Person:
     """The actor as they are now. Raises NotAuthenticated when the user is gone or deactivated."""
     if actor.account_id is None:
         return Person(None, f'command line ({getpass.getuser()})', '', is_admin=True, manages=0, via=actor.via)
-    user = models.Account.get_or_none(models.Account.id == actor.account_id, models.Account.kind == models.USER)
-    if user is None or not user.active:
-        raise NotAuthenticated('You are not signed in any more.', code='not_signed_in')
-    manages = models.Manager.select().where(models.Manager.user == user.id).count()
-    return Person(user.id, user.name, user.email, settings.is_admin(user.email), manages, actor.via)
+    user = models.Account
+    manages = models.Manager.select(fn.count(models.Manager.id)).where(models.Manager.user == user.id)
+    query = user.select(user.name, user.email, manages).where(
+        user.id == actor.account_id, user.kind == models.USER, user.active
+    )
+    for name, email, count in tuples(query):
+        return Person(actor.account_id, name, email, settings.is_admin(email), count, actor.via)
+    raise NotAuthenticated('You are not signed in any more.', code='not_signed_in')
 
 
 def role(person: Person, client_id: int | None = None) -> Role:
@@ -123,10 +133,13 @@ def require(actor: Actor, action: Action, settings: Settings, client_id: int | N
     Raises NotAuthenticated, NotFound when the client does not exist or is not revealed to them, or Forbidden.
     """
     person = load(actor, settings)
-    if client_id is not None:
-        exists = models.Account.get_or_none(models.Account.id == client_id, models.Account.kind == models.CLIENT)
-        if exists is None or not may(person, Action.SEE_CLIENT, client_id):
-            raise NotFound('There is no such client.', code='client_not_found')
-    if not may(person, action, client_id):
+    held = role(person, client_id)
+    if client_id is not None and not (held in RULES[Action.SEE_CLIENT] and _is_client(client_id)):
+        raise NotFound('There is no such client.', code='client_not_found')
+    if held not in RULES[action]:
         raise Forbidden(f'You may not {action.value}.')
     return person
+
+
+def _is_client(account_id: int) -> bool:
+    return models.Account.select().where(models.Account.id == account_id, models.Account.kind == models.CLIENT).exists()

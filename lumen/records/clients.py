@@ -82,11 +82,31 @@ def create_client(actor: Actor, name: str, *, settings: Settings) -> int:
         with models.database.atomic():
             client_id = pools.new_account(models.CLIENT, name.casefold(), name, '', person.label, settings=settings)
     except IntegrityError:
-        message = f'There is already a client named "{name}".'
-        raise Conflict(message, code='name_taken', param='name') from None
+        raise _taken(name) from None
     revisions.bump(revisions.ACCOUNTS)
     audit.record(person, 'client.created', account_id=client_id, subject=name, after={'name': name, 'active': True})
     return client_id
+
+
+def rename_client(actor: Actor, client_id: int, name: str, *, settings: Settings) -> None:
+    """Give a client another name; from then on it is the new one that `config.yaml` is matched with.
+
+    Raises Invalid or Conflict (`name`), or what `permissions.require` does.
+    """
+    person = permissions.require(actor, Action.RENAME_CLIENT, settings, client_id)
+    name = check_name(name)
+    before = models.Account.get_by_id(client_id).name
+    if name == before:
+        return
+    try:
+        with models.database.atomic():
+            models.Account.update(name=name, handle=name.casefold()).where(models.Account.id == client_id).execute()
+    except IntegrityError:
+        raise _taken(name) from None
+    revisions.bump(revisions.ACCOUNTS)
+    audit.record(
+        person, 'client.renamed', account_id=client_id, subject=name, before={'name': before}, after={'name': name}
+    )
 
 
 def set_active(actor: Actor, client_id: int, active: bool, *, settings: Settings) -> None:
@@ -127,3 +147,7 @@ def get(actor: Actor, client_id: int, *, settings: Settings) -> ClientDetail:
         pool=pools.state(account, settings.pool(models.CLIENT, account.handle), now()),
         may=permissions.allowed_actions(person, client_id),
     )
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f'There is already a client named "{name}".', code='name_taken', param='name')

@@ -47,8 +47,13 @@ def candidates(actor: Actor, client_id: int, text: str, *, settings: Settings) -
     return people.search(text, exclude_client=client_id)
 
 
-def add_manager(actor: Actor, client_id: int, email: str, *, settings: Settings) -> ManagerRow:
+def add_manager(
+    actor: Actor, client_id: int, email: str, *, settings: Settings, as_owner: bool | None = None
+) -> ManagerRow:
     """Make the user with this address a manager; a new address becomes a user who has yet to sign in.
+
+    The first manager becomes the owner unless `as_owner` says otherwise. A later one becomes it when `as_owner` says
+    so; who was it until then stays a manager.
 
     Raises Invalid (`email`), Conflict when they are one already, or what `permissions.require` does.
     """
@@ -65,9 +70,12 @@ def add_manager(actor: Actor, client_id: int, email: str, *, settings: Settings)
     of_client = models.Manager.client == client_id
     if models.Manager.get_or_none(of_client, models.Manager.user == user_id) is not None:
         raise Conflict(f'{user.name} manages this client already.', code='already_manager', param='email')
-    is_first = not models.Manager.select().where(of_client).exists()
+    if as_owner is None:
+        as_owner = not models.Manager.select().where(of_client).exists()
+    if as_owner:
+        models.Manager.update(is_owner=False).where(of_client, models.Manager.is_owner).execute()
     link = models.Manager.create(
-        client=client_id, user=user_id, is_owner=is_first, added_at=now(), added_by=person.label
+        client=client_id, user=user_id, is_owner=as_owner, added_at=now(), added_by=person.label
     )
     revisions.bump(revisions.ACCOUNTS)
     audit.record(
@@ -75,9 +83,51 @@ def add_manager(actor: Actor, client_id: int, email: str, *, settings: Settings)
         'manager.added',
         account_id=client_id,
         subject=user.email,
-        after={'email': user.email, 'owner': is_first},
+        after={'email': user.email, 'owner': as_owner},
     )
-    return ManagerRow(user_id, user.name, email, is_first, link.added_at)
+    return ManagerRow(user_id, user.name, email, as_owner, link.added_at)
+
+
+def hand_over(actor: Actor, client_id: int, user_id: int, *, settings: Settings) -> None:
+    """Make a manager the owner; who was it until now stays a manager.
+
+    Doing it again changes nothing. Raises NotFound when they do not manage it, or what `permissions.require` does.
+    """
+    person = permissions.require(actor, Action.CHANGE_MANAGERS, settings, client_id)
+    link = _link(client_id, user_id)
+    if link.is_owner:
+        return
+    of_client = models.Manager.client == client_id
+    before = models.Manager.get_or_none(of_client, models.Manager.is_owner)
+    models.Manager.update(is_owner=False).where(of_client, models.Manager.is_owner).execute()
+    models.Manager.update(is_owner=True).where(models.Manager.id == link.id).execute()
+    revisions.bump(revisions.ACCOUNTS)
+    audit.record(
+        person,
+        'owner.changed',
+        account_id=client_id,
+        subject=_email(user_id),
+        before={'owner': _email(before.user_id) if before else None},
+        after={'owner': _email(user_id)},
+    )
+
+
+def leave(actor: Actor, client_id: int, *, settings: Settings) -> None:
+    """Take oneself off a client. An owner who leaves leaves it without one.
+
+    Raises NotFound when the actor does not manage it, or what `permissions.require` does.
+    """
+    person = permissions.require(actor, Action.LEAVE_CLIENT, settings, client_id)
+    link = _link(client_id, person.account_id)
+    models.Manager.delete().where(models.Manager.id == link.id).execute()
+    revisions.bump(revisions.ACCOUNTS)
+    audit.record(
+        person,
+        'manager.left',
+        account_id=client_id,
+        subject=person.email,
+        before={'email': person.email, 'owner': link.is_owner},
+    )
 
 
 def remove_manager(actor: Actor, client_id: int, user_id: int, *, settings: Settings) -> None:
@@ -86,16 +136,25 @@ def remove_manager(actor: Actor, client_id: int, user_id: int, *, settings: Sett
     Raises NotFound when they do not manage it, or what `permissions.require` does.
     """
     person = permissions.require(actor, Action.CHANGE_MANAGERS, settings, client_id)
-    link = models.Manager.get_or_none(models.Manager.client == client_id, models.Manager.user == user_id)
-    if link is None:
-        raise NotFound('This user does not manage this client.', code='manager_not_found')
-    user = models.Account.get_by_id(user_id)
+    link = _link(client_id, user_id)
+    email = _email(user_id)
     models.Manager.delete().where(models.Manager.id == link.id).execute()
     revisions.bump(revisions.ACCOUNTS)
     audit.record(
         person,
         'manager.removed',
         account_id=client_id,
-        subject=user.email,
-        before={'email': user.email, 'owner': link.is_owner},
+        subject=email,
+        before={'email': email, 'owner': link.is_owner},
     )
+
+
+def _link(client_id: int, user_id: int | None) -> models.Manager:
+    link = models.Manager.get_or_none(models.Manager.client == client_id, models.Manager.user == user_id)
+    if link is None:
+        raise NotFound('This user does not manage this client.', code='manager_not_found')
+    return link
+
+
+def _email(user_id: int) -> str:
+    return str(models.Account.get_by_id(user_id).email)

@@ -96,5 +96,5 @@ def test_every_step_is_applied_once(database_url: str, new_database: Callable[[s
 
 def test_a_database_that_is_behind_is_refused_with_what_to_do(tmp_path: Path, new_database: Callable[[str], Database]):
     database = new_database(f'sqlite:///{tmp_path}/empty.db')
-    with pytest.raises(MigrationsPending, match='0001_first_schema; run `lumen migrate`'):
+    with pytest.raises(MigrationsPending, match=r'0001_first_schema, .*; run `lumen migrate`'):
         schema.require_current(database)

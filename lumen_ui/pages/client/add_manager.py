@@ -46,6 +46,10 @@ class _AddManager:
             self._entry = self._dialog.field('email', 'Name or e-mail address')
             self._list = tag('div', 'people', role='listbox', aria_label='People')
             self._hint = text('p', '', 'muted people-hint', aria_live='polite')
+            has_owner = any(manager.is_owner for manager in page.view.managers)
+            self._as_owner = ui.checkbox('Owner: may also change managers, hand over, and deactivate the client')
+            self._as_owner.value = not page.view.managers
+            self._as_owner.set_visibility(not has_owner)
         set_attributes(
             self._entry,
             role='combobox',
@@ -84,7 +88,12 @@ class _AddManager:
         if typed and '@' not in typed:
             raise Invalid('Choose somebody from the list, or enter a whole e-mail address.', param='email')
         added = await visitor.write(
-            managers.add_manager, visitor.actor, self._page.client_id, typed, settings=visitor.settings
+            managers.add_manager,
+            visitor.actor,
+            self._page.client_id,
+            typed,
+            settings=visitor.settings,
+            as_owner=bool(self._as_owner.value),
         )
         owner = ' and owns it' if added.is_owner else ''
         done(f'{added.name} manages "{self._page.view.client.name}" now{owner}')
@@ -113,8 +122,7 @@ class _AddManager:
     def _explanation(self) -> str:
         typed = self._typed
         if not typed:
-            first = '' if self._page.view.managers else ' The first one becomes the owner.'
-            return f'Managers see this client and its usage, and make and revoke its keys.{first}'
+            return 'Managers see this client and its usage, and make and revoke its keys.'
         if self._taken:
             return f'{self._taken.name} will manage this client.'
         if self._found:

@@ -7,7 +7,8 @@ from nicegui import ui
 from lumen.identity.permissions import Action
 from lumen.records import clients
 from lumen_ui.actions import done
-from lumen_ui.components.dialog import question
+from lumen_ui.components.dialog import FormDialog, question
+from lumen_ui.components.live_table import change
 from lumen_ui.components.markup import tag, text
 from lumen_ui.components.moment import moment
 from lumen_ui.components.notice import notice
@@ -26,21 +27,25 @@ def header(page: OpenClient) -> None:
         with tag('div', 'title-row'):
             with tag('div'):
                 with tag('div', 'client-title'):
-                    text('h1', client.name, 'page-title')
+                    title = text('h1', client.name, 'page-title')
                     badge = StateBadge()
                 with tag('p', 'muted'):
                     text('span', 'Created ')
                     moment(client.created_at)
                     text('span', f' by {client.created_by}')
-            deactivate = ui.button('Deactivate', color='negative', on_click=lambda: _ask(page, active=False))
-            activate = ui.button('Activate', on_click=lambda: _ask(page, active=True))
-            deactivate.props('outline no-caps')
-            activate.props('unelevated no-caps')
+            with tag('div', 'section-actions'):
+                rename = ui.button('Rename', on_click=lambda: _rename(page)).props('outline no-caps')
+                deactivate = ui.button('Deactivate', color='negative', on_click=lambda: _ask(page, active=False))
+                activate = ui.button('Activate', on_click=lambda: _ask(page, active=True))
+                deactivate.props('outline no-caps')
+                activate.props('unelevated no-caps')
     with tag('div') as warning, notice('block'):
         text('p', 'This client is deactivated: every call with one of its keys is refused.')
 
     def show(view: ClientView) -> None:
         active = view.client.active
+        change(title, view.client.name)
+        rename.set_visibility(view.may(Action.RENAME_CLIENT))
         if active:
             badge.show('Active', 'check_circle', 'good')
         else:
@@ -51,6 +56,25 @@ def header(page: OpenClient) -> None:
         warning.set_visibility(not active)
 
     page.on_change(show)
+
+
+def _rename(page: OpenClient) -> None:
+    before = page.view.client.name
+
+    async def act() -> None:
+        visitor = page.visitor
+        await visitor.write(
+            clients.rename_client, visitor.actor, page.client_id, entry.value or '', settings=visitor.settings
+        )
+        done(f'Client "{before}" is named "{entry.value}" now')
+        await page.refresh()
+
+    dialog = FormDialog(f'Rename "{before}"', submit='Rename', action=act)
+    with dialog:
+        entry = dialog.field('name', 'Name', hint='Letters, digits, dots, underscores, hyphens, spaces. Up to 64.')
+        text('p', 'config.yaml knows a client by its name: budget and access follow the new one.', 'muted')
+    open_once(dialog)
+    entry.value = before
 
 
 def _ask(page: OpenClient, *, active: bool) -> None:

@@ -1,4 +1,4 @@
-"""The API keys of the client: what each used, how long it works, and revoking it."""
+"""The API keys of the client: what each used, how long it works, rotating and revoking it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lumen_ui.components.live_table import (
 from lumen_ui.components.markup import set_attributes, tag, text
 from lumen_ui.components.state_badge import StateBadge, Tone
 from lumen_ui.pages.client.dialogs import open_once
-from lumen_ui.pages.client.new_key import open_new_key
+from lumen_ui.pages.client.new_key import open_new_key, open_rotate_key
 from lumen_ui.pages.client.open_client import OpenClient
 from lumen_ui.pages.client.section import NothingHere, section
 from lumen_ui.pages.client.view import ClientView
@@ -50,6 +50,7 @@ class Keys:
     def __init__(self, page: OpenClient) -> None:
         self._page = page
         self._revoke_buttons: dict[int, ui.button] = {}
+        self._rotate_buttons: dict[int, ui.button] = {}
         with section('API keys', 'A program that holds one of these calls the models as this client.') as actions:
             self._table = LiveTable('API keys', COLUMNS, self._build)
             self._nothing = NothingHere()
@@ -71,6 +72,7 @@ class Keys:
         self._table.show({key.id: key for key in rows})
         for key in rows:
             self._revoke_buttons[key.id].set_visibility(may_manage and key.state != 'revoked')
+            self._rotate_buttons[key.id].set_visibility(may_manage and key.state == 'active' and view.client.active)
         if rows:
             self._nothing.show('')
         elif view.client.active:
@@ -91,10 +93,14 @@ class Keys:
         with tag('td', 'nowrap'):
             expires = LastTime(none='Never')
         with tag('td', 'row-actions'):
+            rotate = ui.button('Rotate').props('flat no-caps dense')
+            rotate.on_click(lambda: self._rotate(key, rotate))
+            set_attributes(rotate, aria_label=f'Rotate {key.name}')
             revoke = ui.button('Revoke', color='negative', on_click=lambda: self._ask(key))
             revoke.props('flat no-caps dense')
             set_attributes(revoke, aria_label=f'Revoke {key.name}')
         self._revoke_buttons[key.id] = revoke
+        self._rotate_buttons[key.id] = rotate
 
         def show(row: KeyRow) -> None:
             badge.show(*BADGES[row.state])
@@ -108,6 +114,10 @@ class Keys:
             expires.show(row.expires_at)
 
         return show
+
+    def _rotate(self, key: KeyRow, opener: ui.button) -> None:
+        with self._page.content:
+            open_rotate_key(self._page, key, opener)
 
     def _ask(self, key: KeyRow) -> None:
         page, visitor = self._page, self._page.visitor

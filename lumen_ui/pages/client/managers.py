@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nicegui import ui
 
 from lumen.identity.permissions import Action
 from lumen.records import managers as records
 from lumen.records.managers import ManagerRow
 from lumen_ui.actions import done, done_on_next_page
-from lumen_ui.components.dialog import question
+from lumen_ui.components.dialog import FormDialog, question
 from lumen_ui.components.live_table import Column, LiveTable, Show, cell, change
 from lumen_ui.components.markup import set_attributes, tag, text
 from lumen_ui.components.moment import moment
@@ -30,7 +32,7 @@ COLUMNS = (
 class Managers:
     def __init__(self, page: OpenClient) -> None:
         self._page = page
-        self._remove_buttons: dict[int, ui.button] = {}
+        self._buttons: dict[int, tuple[ui.button, ui.button]] = {}
         with section('Managers', 'The people who make the keys of this client and answer for its use.') as actions:
             self._table = LiveTable('Managers', COLUMNS, self._build)
             self._nothing = NothingHere()
@@ -43,8 +45,10 @@ class Managers:
         may_change = view.may(Action.CHANGE_MANAGERS)
         self._add.set_visibility(may_change)
         self._table.show({manager.user_id: manager for manager in view.managers})
-        for button in self._remove_buttons.values():
-            button.set_visibility(may_change)
+        for manager in view.managers:
+            hand_over, remove = self._buttons[manager.user_id]
+            hand_over.set_visibility(may_change and not manager.is_owner)
+            remove.set_visibility(may_change or self._is_viewer(manager))
         if view.managers:
             self._nothing.show('')
         elif may_change:
@@ -62,10 +66,12 @@ class Managers:
         with tag('td', 'nowrap'):
             moment(manager.added_at)
         with tag('td', 'row-actions'):
-            remove = ui.button('Remove', color='negative', on_click=lambda: self._ask(manager.user_id))
-            remove.props('flat no-caps dense')
-            set_attributes(remove, aria_label=f'Remove {manager.name}')
-        self._remove_buttons[manager.user_id] = remove
+            hand_over = ui.button('Make owner', on_click=lambda: self._ask(manager.user_id, self._hand_over))
+            set_attributes(hand_over.props('flat no-caps dense'), aria_label=f'Make {manager.name} the owner')
+            remove = ui.button(color='negative', on_click=lambda: self._ask(manager.user_id, self._remove))
+            remove.text = 'Leave' if self._is_viewer(manager) else 'Remove'
+            set_attributes(remove.props('flat no-caps dense'), aria_label=f'{remove.text} {manager.name}')
+        self._buttons[manager.user_id] = (hand_over, remove)
 
         def show(row: ManagerRow) -> None:
             change(name, row.name)
@@ -74,29 +80,62 @@ class Managers:
 
         return show
 
-    def _ask(self, user_id: int) -> None:
+    def _is_viewer(self, manager: ManagerRow) -> bool:
+        return manager.user_id == self._page.visitor.person.account_id
+
+    def _ask(self, user_id: int, ask: Callable[[ManagerRow], FormDialog]) -> None:
+        """As the row is now, not as it was when its button was made."""
+        manager = next((row for row in self._page.view.managers if row.user_id == user_id), None)
+        if manager is not None:
+            with self._page.content:
+                open_once(ask(manager))
+
+    def _remove(self, manager: ManagerRow) -> FormDialog:
         page, visitor = self._page, self._page.visitor
-        manager = next((row for row in page.view.managers if row.user_id == user_id), None)
-        if manager is None:
-            return
-        client, is_oneself = page.view.client.name, user_id == visitor.person.account_id
+        client, is_viewer = page.view.client.name, self._is_viewer(manager)
 
         async def remove() -> None:
-            await visitor.write(
-                records.remove_manager, visitor.actor, page.client_id, user_id, settings=visitor.settings
-            )
+            if is_viewer:
+                await visitor.write(records.leave, visitor.actor, page.client_id, settings=visitor.settings)
+            else:
+                await visitor.write(
+                    records.remove_manager, visitor.actor, page.client_id, manager.user_id, settings=visitor.settings
+                )
             message = f'{manager.name} does not manage "{client}" any more'
-            if is_oneself and not visitor.person.is_admin:
+            if is_viewer and not visitor.person.is_admin:
                 done_on_next_page(message)
                 ui.navigate.to('/')
                 return
             done(message)
             await page.refresh()
 
-        with page.content:
-            open_once(
-                question(f'Remove {manager.name}?', _consequence(manager, visitor), submit='Remove', action=remove)
+        if is_viewer:
+            return question(f'Leave "{client}"?', _consequence(manager, visitor), submit='Leave', action=remove)
+        return question(f'Remove {manager.name}?', _consequence(manager, visitor), submit='Remove', action=remove)
+
+    def _hand_over(self, manager: ManagerRow) -> FormDialog:
+        page, visitor = self._page, self._page.visitor
+        client = page.view.client.name
+        owner = next((row for row in page.view.managers if row.is_owner), None)
+
+        async def hand_over() -> None:
+            await visitor.write(
+                records.hand_over, visitor.actor, page.client_id, manager.user_id, settings=visitor.settings
             )
+            done(f'{manager.name} owns "{client}" now')
+            await page.refresh()
+
+        consequence = f'{manager.name} may then change the managers of this client and deactivate it.'
+        if owner is not None:
+            who = 'You stay a manager' if self._is_viewer(owner) else f'{owner.name} stays a manager'
+            consequence += f' {who}, without these rights.'
+        return question(
+            f'Make {manager.name} the owner?',
+            consequence,
+            submit='Make owner',
+            action=hand_over,
+            dangerous=False,
+        )
 
 
 def _consequence(manager: ManagerRow, visitor: Visitor) -> str:

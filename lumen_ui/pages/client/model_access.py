@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from nicegui import ui
+
+from lumen.identity.permissions import Action
 from lumen_ui.components.last_time import LastTime
 from lumen_ui.components.live_table import (
     Column,
     LiveTable,
     Show,
-    cell,
     change,
     change_coins,
     change_tokens,
     figure,
 )
-from lumen_ui.components.markup import tag, text
+from lumen_ui.components.markup import set_attributes, tag, text
 from lumen_ui.components.state_badge import StateBadge, Tone
+from lumen_ui.pages.client.acknowledge import open_acknowledge
 from lumen_ui.pages.client.open_client import OpenClient
 from lumen_ui.pages.client.section import NothingHere, section
 from lumen_ui.pages.client.view import ClientView, ModelRow
@@ -27,10 +30,12 @@ COLUMNS = (
     Column('Tokens', figures=True),
     Column('Coins', figures=True),
     Column('Last used'),
+    Column('Actions', spoken_only=True),
 )
 BADGES: dict[str, tuple[str, str, Tone]] = {
     'allowed': ('Allowed', 'check_circle', 'good'),
     'needs acknowledgement': ('Needs acknowledgement', 'draw', 'quiet'),
+    'acknowledged': ('Acknowledged', 'check_circle', 'good'),
     'blocked': ('Blocked', 'block', 'bad'),
     'removed': ('Removed', 'remove_circle_outline', 'quiet'),
 }
@@ -38,7 +43,7 @@ BADGES: dict[str, tuple[str, str, Tone]] = {
 
 def model_access(page: OpenClient) -> None:
     with section('Model access', 'Decided by the configuration. The first rule that speaks counts.'):
-        table = LiveTable('Model access', COLUMNS, _build)
+        table = LiveTable('Model access', COLUMNS, lambda model: _build(page, model))
         nothing = NothingHere()
 
     def show(view: ClientView) -> None:
@@ -48,19 +53,38 @@ def model_access(page: OpenClient) -> None:
     page.on_change(show)
 
 
-def _build(model: ModelRow) -> Show[ModelRow]:
+def _build(page: OpenClient, model: ModelRow) -> Show[ModelRow]:
     with tag('th', 'row-name', scope='row'):
         text('span', model.name)
     with tag('td'):
         badge = StateBadge()
-    rule = cell(classes='rule')
+        with tag('div', 'muted accepted') as accepted:
+            by = text('span', '')
+            accepted_at = LastTime(none='')
+    with tag('td', 'why'):
+        why, rule = text('div', ''), text('div', '', 'rule')
     requests, tokens, spent = figure(), figure(), figure()
     with tag('td', 'nowrap'):
         last_used = LastTime(none='Never')
+    with tag('td', 'row-actions'):
+        acknowledge = ui.button('Acknowledge').props('outline no-caps dense')
+        set_attributes(acknowledge, aria_label=f'Acknowledge {model.name}')
+
+    def open_dialog() -> None:
+        with page.content:
+            open_acknowledge(page, model.name)
+
+    acknowledge.on_click(open_dialog)
 
     def show(row: ModelRow) -> None:
         badge.show(*BADGES[row.access])
+        change(why, row.why)
         change(rule, row.rule)
+        accepted.set_visibility(row.acceptance is not None)
+        if row.acceptance:
+            change(by, f'by {row.acceptance.by}, ')
+            accepted_at.show(row.acceptance.at)
+        acknowledge.set_visibility(row.access == 'needs acknowledgement' and page.view.may(Action.ACKNOWLEDGE))
         usage = row.usage
         change(requests, f'{usage.requests if usage else 0:,}')
         change_tokens(tokens, usage.input_tokens if usage else 0, usage.output_tokens if usage else 0)

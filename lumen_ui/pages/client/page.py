@@ -13,6 +13,7 @@ from lumen_ui.components.markup import tag, text
 from lumen_ui.layout import frame, link
 from lumen_ui.pages import errors
 from lumen_ui.pages.client.header import header
+from lumen_ui.pages.client.history import history
 from lumen_ui.pages.client.keys import Keys
 from lumen_ui.pages.client.managers import Managers
 from lumen_ui.pages.client.model_access import model_access
@@ -45,6 +46,7 @@ async def client_page(request: Request, identifier: str) -> Response | None:
         Managers(page)
         Keys(page)
         model_access(page)
+        history(page)
     timer = ui.timer(INTERVAL_SECONDS, page.keep_true, immediate=False)
 
     def lost(error: LumenError) -> None:

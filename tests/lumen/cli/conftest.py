@@ -26,6 +26,13 @@ models:
     context_window: 8192
     max_output_tokens: 1024
     endpoints: [{url: "builtin:echo"}]
+  - name: careful
+    access: allowed
+    needs_ack: true
+    ack_message: Be careful.
+    input_cost_per_million: 0
+    output_cost_per_million: 0
+    endpoints: [{url: "builtin:echo"}]
 clients:
   default: {max: 10, refresh: 0, starting: 7.5}
   boundless: {max: -2}

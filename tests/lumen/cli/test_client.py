@@ -69,3 +69,23 @@ def test_called_wrongly_is_exit_code_2(lumen: Lumen):
     assert lumen('client', 'show').exit_code == 2
     assert lumen('client', 'eat', 'bot').exit_code == 2
     assert lumen('client', 'show', '--json').exit_code == 2
+
+
+def test_a_client_is_renamed_and_keeps_what_it_has(lumen: Lumen):
+    made = lumen.json('client', 'create', 'bot')
+    assert lumen.json('client', 'rename', 'BOT', 'Robot') == made | {'name': 'Robot'}
+    assert lumen.refusal('client', 'show', 'bot')['code'] == 'client_not_found'
+    lumen.json('client', 'create', 'other')
+    assert lumen.refusal('client', 'rename', 'other', 'ROBOT')['code'] == 'name_taken'
+    assert lumen.refusal('client', 'rename', 'other', 'default')['param'] == 'name'
+
+
+def test_a_models_message_is_accepted_for_a_client(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    refused = lumen('client', 'acknowledge', 'bot', 'careful')  # nobody answers the question
+    assert refused.exit_code == 130
+    assert 'Be careful.' in refused.stderr
+    assert [event['action'] for event in lumen.json('audit')] == ['client.created']
+    assert lumen.json('client', 'acknowledge', 'bot', 'careful', '--yes')['model'] == 'careful'
+    assert lumen.json('audit')[-1]['action'] == 'model.acknowledged'
+    assert lumen.refusal('client', 'acknowledge', 'bot', 'echo', '--yes')['code'] == 'model_not_found'

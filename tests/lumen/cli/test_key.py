@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lumen.cli.key import expiry
+from lumen.cli.times import expiry, grace_end
 from lumen.errors import Invalid
 from lumen.identity.keys import looks_valid
 from tests.lumen.cli.conftest import Lumen
@@ -64,3 +64,29 @@ def test_anything_else_is_refused(text: str):
     with pytest.raises(Invalid, match='is no expiry') as refused:
         expiry(text, MOMENT)
     assert refused.value.param == 'expires'
+
+
+def test_a_key_is_rotated_and_the_old_one_works_on_for_a_while(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    old = lumen.json('key', 'create', 'bot', '--name', 'laptop')
+    new = lumen.json('key', 'rotate', str(old['id']), '--grace', '12h', '--expires', '90d')
+    assert list(new) == ['id', 'key', 'hint']
+    assert new['id'] != old['id']
+    assert looks_valid(new['key'])
+    event = lumen.json('audit')[-1]
+    assert (event['action'], event['subject'], event['after']['hint']) == ('key.rotated', old['hint'], new['hint'])
+    assert event['after']['works_until'] is not None
+    assert lumen.refusal('key', 'rotate', str(new['id']), '--grace', '31d')['param'] == 'works_until'
+    assert lumen.refusal('key', 'rotate', str(new['id']), '--grace', 'soon')['param'] == 'grace'
+    lumen.json('key', 'rotate', str(new['id']), '--grace', 'none')
+    assert 'is revoked' in lumen.refusal('key', 'rotate', str(new['id']))['message']
+    assert lumen.refusal('key', 'rotate', '999')['code'] == 'key_not_found'
+
+
+def test_a_grace_time_is_a_length_of_time_or_none():
+    assert grace_end('12h', MOMENT) == MOMENT + 12 * 3_600_000_000
+    assert grace_end('7d', MOMENT) == MOMENT + 7 * 86_400_000_000
+    assert grace_end('None', MOMENT) is None
+    for text in ('', '0h', '-1d', 'never', '2030-01-01', '1.5h'):
+        with pytest.raises(Invalid, match='is no grace time'):
+            grace_end(text, MOMENT)

@@ -27,3 +27,17 @@ def test_what_is_no_address_or_nobody_is_refused(lumen: Lumen):
     assert lumen.refusal('manager', 'add', 'bot', 'max')['param'] == 'email'
     assert lumen.refusal('manager', 'remove', 'bot', 'max@example.org')['code'] == 'user_not_found'
     assert lumen.refusal('manager', 'add', 'nobody', 'max@example.org')['code'] == 'client_not_found'
+
+
+def test_a_client_is_handed_over_and_its_managers_are_listed(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    assert lumen('manager', 'list', 'bot').stdout == 'Nobody manages "bot".\n'
+    assert lumen.json('manager', 'add', 'bot', 'max@example.org', '--no-owner')['owner'] is False
+    assert lumen.json('manager', 'add', 'bot', 'uma@example.org', '--owner')['owner'] is True
+    lumen.json('manager', 'owner', 'bot', 'MAX@example.org')
+    assert [(row['email'], row['owner']) for row in lumen.json('manager', 'list', 'BOT')] == [
+        ('max@example.org', True),
+        ('uma@example.org', False),
+    ]
+    assert lumen('manager', 'list', 'bot').stdout.splitlines()[0] == 'max@example.org  max (owner)'
+    assert lumen.refusal('manager', 'owner', 'bot', 'nobody@example.org')['code'] == 'user_not_found'

@@ -121,4 +121,4 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(database: Database, m
         page(database, admin)
         monkeypatch.undo()
         selects = [sql for sql in counted if sql.lower().startswith('select') and 'clock_timestamp' not in sql]
-        assert len(selects) == 5
+        assert len(selects) == 4

@@ -118,3 +118,30 @@ def test_a_users_account_is_no_client(database: Database):
     assert user.account_id is not None
     with pytest.raises(NotFound):
         database.read_now(clients.get, COMMAND_LINE, user.account_id, settings=CONFIGURED)
+
+
+def test_a_renamed_client_keeps_its_id_and_follows_the_configuration_of_its_new_name(database: Database):
+    configured = factories.settings(
+        clients={'default': {'max': '10', 'starting': '10'}, 'robot': {'max': '99', 'starting': '99'}}
+    )
+    client_id = database.write_now(factories.client, 'bot', configured)
+    database.write_now(clients.rename_client, COMMAND_LINE, client_id, 'Robot', settings=configured)
+    detail = database.read_now(clients.get, COMMAND_LINE, client_id, settings=configured)
+    assert (detail.id, detail.name, detail.handle) == (client_id, 'Robot', 'robot')
+    assert detail.pool.maximum == 99 * 10**9
+    assert detail.pool.balance == 10 * 10**9  # the starting grant is given once
+    assert database.read_now(factories.audited)[-1][1:] == ('client.renamed', 'Robot')
+
+
+def test_a_rename_to_a_name_that_is_taken_or_cannot_be_is_refused(database: Database):
+    first = database.write_now(factories.client, 'first', CONFIGURED)
+    database.write_now(factories.client, 'second', CONFIGURED)
+    for name, problem in (('SECOND', Conflict), ('default', Invalid), ('', Invalid), ('ärger', Invalid)):
+        with pytest.raises(problem) as refused:
+            database.write_now(clients.rename_client, COMMAND_LINE, first, name, settings=CONFIGURED)
+        assert refused.value.param == 'name'
+    database.write_now(clients.rename_client, COMMAND_LINE, first, 'FIRST', settings=CONFIGURED)  # its own, in capitals
+    assert database.read_now(clients.find_by_name, 'first') == first
+    owner = database.write_now(factories.user, 'owner@example.org', CONFIGURED)
+    with pytest.raises(NotFound):
+        database.write_now(clients.rename_client, owner, first, 'mine', settings=CONFIGURED)

@@ -80,3 +80,62 @@ def test_candidates_are_those_who_do_not_manage_yet(database: Database):
     database.write_now(factories.user, 'amy@example.org', CONFIGURED)
     found = database.read_now(managers.candidates, COMMAND_LINE, client_id, 'example', settings=CONFIGURED)
     assert [row.email for row in found] == ['amy@example.org']
+
+
+def account_of(database: Database, email: str) -> int:
+    account_id = database.write_now(factories.user, email, CONFIGURED).account_id
+    assert account_id is not None
+    return account_id
+
+
+def test_ownership_is_handed_over_and_who_had_it_stays_a_manager(database: Database):
+    client_id = database.write_now(factories.client, 'bot', CONFIGURED, 'owner@example.org', 'amy@example.org')
+    owner = database.write_now(factories.user, 'owner@example.org', CONFIGURED)
+    amy = account_of(database, 'amy@example.org')
+    for _ in range(2):  # the second time changes nothing
+        database.write_now(managers.hand_over, COMMAND_LINE, client_id, amy, settings=CONFIGURED)
+    assert names(database, client_id) == [('amy@example.org', True), ('owner@example.org', False)]
+    events = database.read_now(factories.audited)
+    assert [action for _, action, _ in events].count('owner.changed') == 1
+    with pytest.raises(Forbidden):
+        database.write_now(managers.hand_over, owner, client_id, amy, settings=CONFIGURED)
+
+
+def test_ownership_goes_to_a_manager_only(database: Database):
+    client_id = database.write_now(factories.client, 'bot', CONFIGURED, 'owner@example.org')
+    stranger = account_of(database, 'amy@example.org')
+    for user_id in (stranger, 999_999):
+        with pytest.raises(NotFound):
+            database.write_now(managers.hand_over, COMMAND_LINE, client_id, user_id, settings=CONFIGURED)
+    assert names(database, client_id) == [('owner@example.org', True)]
+
+
+def test_the_first_manager_is_not_the_owner_when_it_is_said_so(database: Database):
+    client_id = database.write_now(factories.client, 'bot', CONFIGURED)
+
+    def add(email: str, as_owner: bool | None) -> None:
+        database.write_now(managers.add_manager, COMMAND_LINE, client_id, email, settings=CONFIGURED, as_owner=as_owner)
+
+    add('max@example.org', False)
+    add('amy@example.org', None)
+    assert [owner for _, owner in names(database, client_id)] == [False, False]
+    add('zoe@example.org', True)
+    add('eve@example.org', True)
+    assert names(database, client_id)[0] == ('eve@example.org', True)
+    assert [owner for _, owner in names(database, client_id)].count(True) == 1
+
+
+def test_a_manager_leaves_by_themselves_and_others_cannot_make_them(database: Database):
+    client_id = database.write_now(factories.client, 'bot', CONFIGURED, 'owner@example.org', 'amy@example.org')
+    amy = database.write_now(factories.user, 'amy@example.org', CONFIGURED)
+    owner_id = account_of(database, 'owner@example.org')
+    with pytest.raises(Forbidden):
+        database.write_now(managers.remove_manager, amy, client_id, owner_id, settings=CONFIGURED)
+    database.write_now(managers.leave, amy, client_id, settings=CONFIGURED)
+    assert names(database, client_id) == [('owner@example.org', True)]
+    assert database.read_now(factories.audited)[-1] == ('amy@example.org', 'manager.left', 'amy@example.org')
+    with pytest.raises(NotFound):
+        database.write_now(managers.leave, amy, client_id, settings=CONFIGURED)
+    admin = database.write_now(factories.user, factories.ADMIN, CONFIGURED)
+    with pytest.raises(NotFound, match='does not manage'):
+        database.write_now(managers.leave, admin, client_id, settings=CONFIGURED)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from lumen.identity.sessions import COOKIE
 from tests.e2e import chromium
@@ -31,6 +31,11 @@ def browser() -> Iterator[Browser]:
 
 
 Visit = Callable[..., Page]
+
+
+def row(page: Page, table: str, name: str) -> Locator:
+    """A row of one of the page's tables, by something that stands in it."""
+    return page.get_by_role('region', name=table).get_by_role('row', name=name)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 import models
 from lumen.identity.keys import KeyRow, digest, keys_of, looks_valid, revoke_key
-from tests.lumen_ui.pages.client.conftest import Visit
+from tests.lumen_ui.pages.client.conftest import Visit, row
 from tests.lumen_ui.pages.client.site import ADA, GRACE, KEY_SECRET, Site
 
 DAY_US = 86_400_000_000
@@ -45,12 +45,12 @@ def test_a_key_is_shown_once_and_never_again(site: Site, visit: Visit) -> None:
     expect(dialog).to_be_visible()
     dialog.get_by_role('button', name='I have stored the key').click()
     expect(dialog).to_have_count(0)
-    expect(page.get_by_role('row', name='nightly run')).to_contain_text(stored.hint)
+    expect(row(page, 'API keys', 'nightly run')).to_contain_text(stored.hint)
     expect(page.get_by_role('button', name='New key')).to_be_focused()
     assert key not in page.content()
     assert key not in str(page.evaluate('[localStorage, sessionStorage].map((store) => JSON.stringify(store))'))
     page.reload()
-    expect(page.get_by_role('row', name='nightly run')).to_be_visible()
+    expect(row(page, 'API keys', 'nightly run')).to_be_visible()
     assert key not in page.content()
     assert key not in page.request.get(page.url).text()
     written = [path for path in site.folder.rglob('*') if path.is_file()]
@@ -126,7 +126,7 @@ def test_a_key_works_until_the_end_of_a_day_where_the_viewer_is(site: Site, visi
     client_id = site.client()
     page = visit(client_id, ADA, timezone_id='Asia/Tokyo')
     open_new_key(page, 'until may')
-    choose_expiry(page, 'On a date')
+    choose_expiry(page, 'Until a date')
     page.get_by_role('button', name='Create').click()
     expect(page.get_by_text('Enter a date.')).to_be_visible()
     page.locator('input[type=date]').fill('2020-05-01')
@@ -138,7 +138,7 @@ def test_a_key_works_until_the_end_of_a_day_where_the_viewer_is(site: Site, visi
     expires_at = keys(site, client_id)[0].expires_at
     assert expires_at is not None
     assert datetime.fromtimestamp(expires_at / 1e6, UTC) == datetime(2090, 5, 1, 14, 59, 59, tzinfo=UTC)
-    expect(page.get_by_role('row', name='until may')).to_contain_text('May 1, 2090')
+    expect(row(page, 'API keys', 'until may')).to_contain_text('May 1, 2090')
 
 
 def test_revoking_asks_once_and_keeps_the_usage_to_be_seen(site: Site, visit: Visit) -> None:
@@ -151,20 +151,20 @@ def test_revoking_asks_once_and_keeps_the_usage_to_be_seen(site: Site, visit: Vi
     expect(dialog).to_contain_text('stops working at once')
     dialog.get_by_role('button', name='Revoke').click()
     expect(page.get_by_text('Key "leaked" revoked')).to_be_visible()
-    row = page.get_by_role('row', name='leaked')
-    expect(row).to_have_count(0)
+    leaked = row(page, 'API keys', 'leaked')
+    expect(leaked).to_have_count(0)
     assert keys(site, client_id)[0].state == 'revoked'
     page.get_by_role('switch', name='Show revoked').click()
-    expect(row).to_contain_text(re.compile('Revoked.*700'))
-    expect(row.locator('.struck').first).to_have_css('text-decoration-line', 'line-through')
-    expect(row.get_by_role('button')).to_have_count(0)
+    expect(leaked).to_contain_text(re.compile('Revoked.*700'))
+    expect(leaked.locator('.struck').first).to_have_css('text-decoration-line', 'line-through')
+    expect(leaked.get_by_role('button')).to_have_count(0)
 
 
 def test_an_expired_key_says_so(site: Site, visit: Visit) -> None:
     client_id = site.client()
     key = site.key(client_id, 'old')
     site.write(lambda: models.ApiKey.update(expires_at=1).where(models.ApiKey.id == key.id).execute())
-    expect(visit(client_id, ADA).get_by_role('row', name='old')).to_contain_text('Expired')
+    expect(row(visit(client_id, ADA), 'API keys', 'old')).to_contain_text('Expired')
 
 
 def test_a_key_that_was_revoked_meanwhile_is_revoked_again_without_harm(site: Site, visit: Visit) -> None:
@@ -175,3 +175,49 @@ def test_a_key_that_was_revoked_meanwhile_is_revoked_again_without_harm(site: Si
     site.act(revoke_key, key.id)
     page.get_by_role('dialog').get_by_role('button', name='Revoke').click()
     expect(page.get_by_text('Key "twice" revoked')).to_be_visible()
+
+
+def test_rotating_shows_a_new_key_while_the_old_one_works_on(site: Site, visit: Visit) -> None:
+    client_id = site.client('rotated')
+    old = site.key(client_id, 'pipeline')
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Rotate pipeline').click()
+    dialog = page.get_by_role('dialog', name='Rotate "pipeline"')
+    expect(dialog).to_contain_text(old.hint)
+    dialog.get_by_role('button', name='Rotate').click()
+    expect(page.get_by_role('dialog', name='Key "pipeline" created')).to_be_visible()
+    shown = page.locator('.secret-key').inner_text()
+    page.get_by_role('button', name='I have stored the key').click()
+    rows = row(page, 'API keys', 'pipeline')
+    expect(rows).to_have_count(2)
+    expect(rows.nth(1)).to_contain_text(re.compile('Active.*(tomorrow|in 2[34] hours)'))
+    new, former = keys(site, client_id)
+    assert new.hint.endswith(shown[-4:])
+    assert former.id == old.id
+    assert former.expires_at == new.created_at + DAY_US
+
+
+def test_rotating_without_grace_ends_the_old_key(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    site.key(client_id, 'leaky')
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Rotate leaky').click()
+    page.get_by_role('combobox', name='The old key works').click()
+    page.get_by_role('option', name='Not any more').click()
+    page.get_by_role('dialog').get_by_role('button', name='Rotate').click()
+    page.get_by_role('button', name='I have stored the key').click()
+    expect(row(page, 'API keys', 'leaky')).to_have_count(1)
+    assert [key.state for key in keys(site, client_id)] == ['active', 'revoked']
+
+
+def test_a_grace_of_more_than_thirty_days_is_refused_at_the_field(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    site.key(client_id, 'eternal')
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Rotate eternal').click()
+    page.get_by_role('combobox', name='The old key works').click()
+    page.get_by_role('option', name='Until a date').click()
+    page.locator('input[type=date]:visible').fill('2090-05-01')
+    page.get_by_role('dialog').get_by_role('button', name='Rotate').click()
+    expect(page.get_by_role('alert').filter(has_text='at most 30 more days')).to_be_visible()
+    assert [key.state for key in keys(site, client_id)] == ['active']

@@ -2,7 +2,7 @@ from playwright.sync_api import expect
 
 from lumen.records import managers
 from lumen.records.managers import ManagerRow
-from tests.lumen_ui.pages.client.conftest import Visit
+from tests.lumen_ui.pages.client.conftest import Visit, row
 from tests.lumen_ui.pages.client.site import ADA, ALAN, GRACE, Site
 
 
@@ -27,7 +27,7 @@ def test_a_manager_is_found_as_one_types_and_chosen_by_keyboard(site: Site, visi
     expect(page.get_by_text('Grace Hopper will manage this client.')).to_be_visible()
     field.press('Enter')
     expect(page.get_by_text('Grace Hopper manages "adopted" now and owns it')).to_be_visible()
-    expect(page.get_by_role('row', name='Grace Hopper')).to_contain_text('Owner')
+    expect(row(page, 'Managers', 'Grace Hopper')).to_contain_text('Owner')
     assert [manager.email for manager in managers_of(site, client_id)] == [GRACE]
 
 
@@ -42,7 +42,7 @@ def test_a_manager_is_chosen_by_mouse_and_not_offered_twice(site: Site, visit: V
     page.get_by_role('option', name='Alan Turing').click()
     expect(field).to_have_value(ALAN)
     page.get_by_role('button', name='Add', exact=True).click()
-    expect(page.get_by_role('row', name='Alan Turing')).to_be_visible()
+    expect(row(page, 'Managers', 'Alan Turing')).to_be_visible()
 
 
 def test_a_new_address_becomes_a_manager_before_the_person_ever_signed_in(site: Site, visit: Visit) -> None:
@@ -52,7 +52,7 @@ def test_a_new_address_becomes_a_manager_before_the_person_ever_signed_in(site: 
     page.get_by_role('combobox').press_sequentially('New.Person@example.org')
     expect(page.get_by_text('New.Person@example.org is new here')).to_be_visible()
     page.get_by_role('combobox').press('Enter')
-    expect(page.get_by_role('row', name='New.Person@example.org')).to_be_visible()
+    expect(row(page, 'Managers', 'New.Person@example.org')).to_be_visible()
 
 
 def test_what_is_no_address_and_who_manages_already_is_said_at_the_field(site: Site, visit: Visit) -> None:
@@ -80,15 +80,49 @@ def test_removing_asks_once_and_names_the_person_and_the_consequence(site: Site,
     expect(dialog).to_contain_text('left without an owner')
     dialog.get_by_role('button', name='Remove').click()
     expect(page.get_by_text('Grace Hopper does not manage "orphan" any more')).to_be_visible()
-    expect(page.get_by_role('row', name='Grace Hopper')).to_have_count(0)
+    expect(row(page, 'Managers', 'Grace Hopper')).to_have_count(0)
     assert [manager.email for manager in managers_of(site, client_id)] == [ALAN]
 
 
-def test_an_owner_who_removes_themselves_leaves_the_page(site: Site, visit: Visit) -> None:
+def test_an_owner_who_leaves_is_led_away_from_the_page(site: Site, visit: Visit) -> None:
     client_id = site.client('left-behind', managed_by=(GRACE,))
     page = visit(client_id, GRACE)
-    page.get_by_role('button', name='Remove Grace Hopper').click()
-    expect(page.get_by_role('dialog')).to_contain_text('You will not see this client any more')
-    page.get_by_role('dialog').get_by_role('button', name='Remove').click()
+    page.get_by_role('button', name='Leave Grace Hopper').click()
+    dialog = page.get_by_role('dialog', name='Leave "left-behind"?')
+    expect(dialog).to_contain_text('You will not see this client any more')
+    dialog.get_by_role('button', name='Leave').click()
     page.wait_for_url(lambda address: not address.endswith(f'/clients/{client_id}'))
     assert managers_of(site, client_id) == []
+
+
+def test_ownership_is_handed_over_and_the_page_follows(site: Site, visit: Visit) -> None:
+    client_id = site.client('relay', managed_by=(GRACE, ALAN))
+    page = visit(client_id, GRACE)
+    expect(page.get_by_role('button', name='Make Grace Hopper the owner')).to_have_count(0)
+    page.get_by_role('button', name='Make Alan Turing the owner').click()
+    dialog = page.get_by_role('dialog', name='Make Alan Turing the owner?')
+    expect(dialog).to_contain_text('You stay a manager, without these rights.')
+    dialog.get_by_role('button', name='Make owner').click()
+    expect(page.get_by_text('Alan Turing owns "relay" now')).to_be_visible()
+    expect(row(page, 'Managers', 'Alan Turing')).to_contain_text('Owner')
+    expect(row(page, 'Managers', 'Grace Hopper').locator('.badge')).to_be_hidden()
+    # What an owner may do is gone from the page of who is none any more.
+    for name in ('Add manager', 'Deactivate', 'Remove Alan Turing', 'Make Alan Turing the owner'):
+        expect(page.get_by_role('button', name=name)).to_have_count(0)
+    expect(page.get_by_role('button', name='Leave Grace Hopper')).to_be_visible()
+    assert [manager.email for manager in managers_of(site, client_id) if manager.is_owner] == [ALAN]
+
+
+def test_the_first_manager_need_not_be_the_owner(site: Site, visit: Visit) -> None:
+    client_id = site.client('no-owner')
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Add manager').click()
+    owner = page.get_by_role('checkbox', name='Owner')
+    expect(owner).to_be_checked()
+    owner.click()
+    page.get_by_role('combobox').fill(GRACE)
+    page.get_by_role('button', name='Add', exact=True).click()
+    expect(row(page, 'Managers', 'Grace Hopper')).to_be_visible()
+    assert [manager.is_owner for manager in managers_of(site, client_id)] == [False]
+    page.get_by_role('button', name='Add manager').click()
+    expect(page.get_by_role('checkbox', name='Owner')).not_to_be_checked()

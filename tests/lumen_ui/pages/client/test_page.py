@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 import models
 from lumen.identity.keys import revoke_key
 from lumen.records import clients, managers
-from tests.lumen_ui.pages.client.conftest import Visit
+from tests.lumen_ui.pages.client.conftest import Visit, row
 from tests.lumen_ui.pages.client.site import ADA, ALAN, GRACE, Site
 
 ATTACK = '<img src=x onerror="window.broken=1">'
@@ -64,16 +64,16 @@ def test_figures_move_by_themselves_while_the_page_stays_as_it_is(site: Site, vi
     client_id = site.client()
     key = site.key(client_id, 'worker')
     page = visit(client_id, ADA)
-    row = page.get_by_role('row', name='worker')
-    revoke = row.get_by_role('button', name='Revoke worker')
+    worker = row(page, 'API keys', 'worker')
+    revoke = worker.get_by_role('button', name='Revoke worker')
     revoke.focus()
     page.evaluate('window.kept = document.activeElement')
     request = site.hold(client_id, key.id, tokens=2000)
     expect(page.locator('.card', has_text='Coin Pool')).to_contain_text('2.00 held by calls in flight', timeout=2000)
     site.settle(request, input_tokens=1500)
     expect(page.locator('.card', has_text='Coins Spent')).to_contain_text('1.50', timeout=2000)
-    expect(row).to_contain_text('1,500')
-    expect(page.get_by_role('row', name='echo')).to_contain_text('1,500')
+    expect(worker).to_contain_text('1,500')
+    expect(row(page, 'Model access', 'echo')).to_contain_text('1,500')
     expect(page.locator('.card', has_text='Coin Pool')).not_to_contain_text('held')
     assert page.evaluate('window.kept === document.activeElement')
 
@@ -83,9 +83,9 @@ def test_what_a_command_changes_shows_in_an_open_page(site: Site, visit: Visit) 
     key = site.key(client_id, 'doomed')
     page = visit(client_id, ADA)
     site.act(managers.add_manager, client_id, GRACE)
-    expect(page.get_by_role('row', name='Grace Hopper')).to_contain_text('Owner', timeout=2000)
+    expect(row(page, 'Managers', 'Grace Hopper')).to_contain_text('Owner', timeout=2000)
     site.act(revoke_key, key.id)
-    expect(page.get_by_role('row', name='doomed')).to_have_count(0, timeout=2000)
+    expect(row(page, 'API keys', 'doomed')).to_have_count(0, timeout=2000)
     site.act(clients.set_active, client_id, False)
     expect(page.locator('.client-title')).to_contain_text('Deactivated', timeout=2000)
     expect(page.get_by_role('button', name='New key')).to_be_disabled()
@@ -93,13 +93,13 @@ def test_what_a_command_changes_shows_in_an_open_page(site: Site, visit: Visit) 
 
 def test_every_model_is_listed_with_its_access_and_the_rule_that_decided(site: Site, visit: Visit) -> None:
     page = visit(site.client(), ADA)
-    expect(page.get_by_role('row', name='echo')).to_contain_text(
+    expect(row(page, 'Model access', 'echo')).to_contain_text(
         re.compile('Allowed.*clients.default.model_access.allowed')
     )
-    expect(page.get_by_role('row', name='careful')).to_contain_text(
+    expect(row(page, 'Model access', 'careful')).to_contain_text(
         re.compile(r'Needs acknowledgement.*models\.careful\.access')
     )
-    expect(page.get_by_role('row', name='secretive')).to_contain_text(re.compile('Blocked.*clients.default'))
+    expect(row(page, 'Model access', 'secretive')).to_contain_text(re.compile('Blocked.*clients.default'))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""Acknowledging a model: its message is read, then accepted for this client."""
+
+from __future__ import annotations
+
+from lumen.records import acknowledgements
+from lumen_ui.actions import done
+from lumen_ui.components.dialog import FormDialog
+from lumen_ui.components.markup import text
+from lumen_ui.pages.client.dialogs import open_once
+from lumen_ui.pages.client.open_client import OpenClient
+
+NO_MESSAGE = 'This model may be used once somebody who answers for the client has acknowledged it.'
+
+
+def open_acknowledge(page: OpenClient, model: str) -> None:
+    """Show the model's message as it is now; what is accepted is that text."""
+    row = next((row for row in page.view.models if row.name == model), None)
+    if row is None or row.message is None:
+        return
+    client, digest = page.view.client.name, acknowledgements.digest_of(row.message)
+
+    async def accept() -> None:
+        visitor = page.visitor
+        await visitor.write(
+            acknowledgements.acknowledge, visitor.actor, page.client_id, model, digest, settings=visitor.settings
+        )
+        done(f'Model "{model}" acknowledged for "{client}"')
+        await page.refresh()
+
+    dialog = FormDialog(f'Acknowledge "{model}"', submit='Acknowledge', action=accept)
+    with dialog:
+        text('p', row.message or NO_MESSAGE, 'ack-message')
+        text('p', f'Accepted for all keys of "{client}". Your name and the time are recorded.', 'muted')
+    open_once(dialog)

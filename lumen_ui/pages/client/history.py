@@ -1,0 +1,31 @@
+"""Who did what to the client, newest first."""
+
+from __future__ import annotations
+
+from lumen.records.history import PAGE_SIZE, Event
+from lumen_ui.components.live_table import Column, LiveTable, Show, cell
+from lumen_ui.components.markup import tag
+from lumen_ui.components.moment import moment
+from lumen_ui.pages.client.open_client import OpenClient
+from lumen_ui.pages.client.section import section
+from lumen_ui.pages.client.view import ClientView
+
+COLUMNS = (Column('When'), Column('Who'), Column('What'))
+
+
+def history(page: OpenClient) -> None:
+    with section('History', f'The last {PAGE_SIZE} changes to this client.'):
+        table = LiveTable('History', COLUMNS, _build)
+
+    def show(view: ClientView) -> None:
+        table.show({event.id: event for event in view.history})
+
+    page.on_change(show)
+
+
+def _build(event: Event) -> Show[Event]:
+    with tag('td', 'nowrap'):
+        moment(event.at)
+    cell(event.actor)
+    cell(event.sentence, 'event')
+    return lambda row: None

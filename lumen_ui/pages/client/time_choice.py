@@ -1,0 +1,70 @@
+"""A choice of when something ends: never or at once, after a while, or at the end of a day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from nicegui import ui
+
+from lumen.errors import Invalid
+from lumen_ui.components.dialog import FormDialog
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+ON_A_DATE = 'date'
+ISO_DATE = re.compile(r'\d{4}-\d{2}-\d{2}')
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """`at` is microseconds since the epoch, `after` microseconds from now; neither says that there is none."""
+
+    at: int | None = None
+    after: int | None = None
+
+    def moment(self, now: int) -> int | None:
+        """In microseconds since the epoch. Within a transaction, whose time `now` is."""
+        return self.at if self.after is None else now + self.after
+
+
+class TimeChoice:
+    """`after` are the choices that are a length of time, in microseconds by label; `none` labels the one without end.
+
+    `name` is the parameter that refusals of the date name.
+    """
+
+    def __init__(self, dialog: FormDialog, name: str, label: str, *, none: str, after: Mapping[str, int]) -> None:
+        self._name = name
+        self._after = {str(number): length for number, length in enumerate(after.values())}
+        choices = {'': none} | dict(zip(self._after, after, strict=True)) | {ON_A_DATE: 'Until a date …'}
+        self._by_label = {label: key for key, label in choices.items()}
+        self._choice = ui.select(choices, label=label, value='').props('outlined').classes('full-width')
+        self._day = dialog.field(name, 'Works until the end of')
+        self._day.props('type=date stack-label')
+        self._day.bind_visibility_from(self._choice, 'value', value=ON_A_DATE)
+
+    def choose(self, label: str) -> None:
+        self._choice.value = self._by_label[label]
+
+    async def ending(self) -> Ending:
+        """What was chosen. Raises Invalid for a date that is none."""
+        if self._choice.value == ON_A_DATE:
+            return Ending(at=await self._end_of_day())
+        return Ending(after=self._after.get(self._choice.value or ''))
+
+    async def _end_of_day(self) -> int:
+        """The last second of the entered day (`2027-01-31`) where the viewer is."""
+        entered = self._day.value or ''
+        try:
+            if not ISO_DATE.fullmatch(entered):
+                raise ValueError
+            day = date.fromisoformat(entered)
+        except ValueError:
+            raise Invalid('Enter a date.', param=self._name) from None
+        milliseconds = await ui.run_javascript(
+            f'return new Date({day.year}, {day.month - 1}, {day.day}, 23, 59, 59).getTime()'
+        )
+        return int(milliseconds) * 1000
