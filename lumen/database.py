@@ -17,13 +17,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import peewee
 import structlog
 
 import models
-from lumen.errors import ConfigurationError, LumenError
+from lumen.database_faults import is_of_the_database, unavailable
+from lumen.engine import SqliteEngine, connect
+from lumen.errors import DatabaseUnavailable, LumenError
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -31,56 +32,8 @@ T = TypeVar('T')
 log = structlog.get_logger()
 
 MAX_BATCH = 256
-BUSY_TIMEOUT_MS = 10_000
 ATTEMPTS = 5
 """How often a batch is tried again when the database, not a statement of ours, is in the way (deadlock, lost link)."""
-
-
-class _OffLoop:
-    """Refuses to run SQL on a thread with a running event loop, where it would stop every other request."""
-
-    now: Callable[[], int]
-
-    def execute_sql(self, sql: str, params: Any = None) -> Any:
-        if asyncio._get_running_loop() is not None:
-            raise RuntimeError(f'a query on the event loop: {sql[:200]}')
-        return super().execute_sql(sql, params)  # type: ignore[misc]  # completed by the peewee class beside it
-
-
-class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
-    pass
-
-
-class PostgresqlEngine(_OffLoop, peewee.PostgresqlDatabase):
-    pass
-
-
-Engine = SqliteEngine | PostgresqlEngine
-
-
-def connect(url: str) -> Engine:
-    """The engine for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host/name?...`.
-
-    Raises ConfigurationError for any other address. The connection itself is made by the first query.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == 'sqlite':
-        path = unquote(parts.path)[1:]
-        if not path or path == ':memory:':
-            raise ConfigurationError(
-                'database.url: an SQLite database needs a file, for example sqlite:///data/lumen.db'
-            )
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return SqliteEngine(
-            path,
-            pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
-        )
-    if parts.scheme in ('postgresql', 'postgres'):
-        # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
-        return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
-    raise ConfigurationError(
-        f'database.url: must start with sqlite:/// or postgresql://, got {parts.scheme or "nothing"}'
-    )
 
 
 class _Work(NamedTuple):
@@ -97,6 +50,7 @@ class Database:
 
     def __init__(self, url: str, *, readers: int = 4, clock: Callable[[], int] | None = None):
         self.engine = connect(url)
+        self._url = url
         self.is_sqlite = isinstance(self.engine, SqliteEngine)
         self._clock = clock
         self._anchor = time.time_ns() // 1000 - time.monotonic_ns() // 1000
@@ -113,11 +67,14 @@ class Database:
         self._writer.start()
 
     async def read(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `call` in one read-only transaction on a reader thread."""
+        """Run `call` in one read-only transaction on a reader thread. Raises DatabaseUnavailable."""
         return await asyncio.wrap_future(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
 
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes."""
+        """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes.
+
+        Raises DatabaseUnavailable when the database fails, also after it was tried again.
+        """
         return await asyncio.wrap_future(self.submit(call, *args, **kwargs))
 
     def read_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -163,7 +120,14 @@ class Database:
         """Make this the one serving process of an SQLite file, until `close`. Raises LumenError when there is one."""
         if not self.is_sqlite:
             return
-        descriptor = os.open(f'{self.engine.database}.serving', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = Path(self.engine.database).resolve()
+        if path.exists() and path.stat().st_nlink > 1:
+            raise LumenError(f'{path} has several names (hard links); SQLite cannot be used through more than one')
+        try:
+            descriptor = os.open(f'{path}.serving', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DatabaseUnavailable(f'the folder of the database cannot be written: {reason}', 'allow it') from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -186,11 +150,15 @@ class Database:
             try:
                 with self._transaction(read_only=True):
                     return call()
-            except (peewee.OperationalError, peewee.InterfaceError):
+            except (peewee.OperationalError, peewee.InterfaceError) as error:
                 self.engine.close()
                 if attempt == ATTEMPTS - 1:
-                    raise
+                    raise unavailable(error, self._url) from error
                 self._retry_pause.wait(0.05 * 2**attempt)
+            except peewee.DatabaseError as error:
+                if is_of_the_database(error):
+                    raise unavailable(error, self._url) from error
+                raise
         raise AssertionError('unreachable')
 
     @contextmanager
@@ -245,7 +213,7 @@ class Database:
                 self.engine.close()
                 if attempt == ATTEMPTS - 1:
                     for work in batch:
-                        work.future.set_exception(error)
+                        work.future.set_exception(self._told(error))
                     return
                 if attempt and len(batch) > 1:  # one call may be at fault for all: let each stand for itself
                     for work in batch:
@@ -254,14 +222,14 @@ class Database:
                 self._retry_pause.wait(0.02 * 2**attempt)
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the future
                 for work in batch:
-                    work.future.set_exception(error)
+                    work.future.set_exception(self._told(error))
                 return
             else:
                 for work, (value, failure) in zip(batch, results, strict=True):
                     if failure is None:
                         work.future.set_result(value)
                     else:
-                        work.future.set_exception(failure)
+                        work.future.set_exception(self._told(failure))
                 return
 
     def _run(self, work: _Work, *, alone: bool) -> tuple[Any, BaseException | None]:
@@ -274,6 +242,12 @@ class Database:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             return None, error
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What a caller is told: of the database's own failures in our words, of any other as it is."""
+        if isinstance(error, Exception) and is_of_the_database(error):
+            return unavailable(error, self._url)
+        return error
 
 
 def tuples(query: Any) -> list[tuple[Any, ...]]:

@@ -64,7 +64,28 @@ class ConfigurationError(LumenError):
     code = 'configuration'
 
 
+class DatabaseUnavailable(LumenError):
+    """The database cannot be used. The message may be shown to anybody; `cause` and `remedy` are for who runs Lumen."""
+
+    code = 'unavailable'
+    status = 503
+
+    def __init__(self, cause: str, remedy: str):
+        super().__init__('Lumen cannot use its database at the moment. Please try again.')
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f'{self.cause}; {self.remedy}'
+
+
 class MigrationsPending(LumenError):
     """The database is behind the program."""
 
     code = 'migrations_pending'
+
+
+class NewerSchema(LumenError):
+    """The database is ahead of the program."""
+
+    code = 'newer_schema'

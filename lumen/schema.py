@@ -7,24 +7,27 @@ from pathlib import Path
 from playhouse.migrations import Runner
 
 from lumen.database import Database
-from lumen.errors import MigrationsPending
+from lumen.errors import MigrationsPending, NewerSchema
 
 DIRECTORY = Path(__file__).parent.parent / 'migrations'
 LOCK = 0x4C756D656E  # any number that is ours: "Lumen"
 
 
 def migrate(database: Database) -> list[str]:
-    """Apply the steps that are missing, all or none, one process at a time. Returns their names."""
+    """Apply the steps that are missing, all or none, one process at a time. Returns their names.
+
+    Raises NewerSchema when a step is applied that this program does not know.
+    """
     return database.write_now(_migrate, database)
 
 
 def pending(database: Database) -> list[str]:
-    """The names of the steps that are missing."""
+    """The names of the steps that are missing. Raises NewerSchema."""
     return database.read_now(_pending, database)
 
 
 def require_current(database: Database) -> None:
-    """Raises MigrationsPending when a step is missing."""
+    """Raises MigrationsPending when a step is missing, NewerSchema when one is unknown."""
     missing = pending(database)
     if missing:
         raise MigrationsPending(f'the database lacks {", ".join(missing)}; run `lumen migrate`')
@@ -43,4 +46,8 @@ def _pending(database: Database) -> list[str]:
     if not database.engine.table_exists('schema_migration'):
         return known
     applied = {row[0] for row in database.engine.execute_sql('select name from schema_migration').fetchall()}
+    if unknown := sorted(applied.difference(known)):
+        raise NewerSchema(
+            f'the database was made by a newer Lumen (it has {", ".join(unknown)}); run that one, or a later one'
+        )
     return [name for name in known if name not in applied]

@@ -15,6 +15,7 @@ log = structlog.get_logger()
 
 GENERIC = 'Something went wrong. It has been logged; please try again.'
 KEPT = 'message'
+LEAVING = 'leaving'
 
 
 def once(button: ui.button, action: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
@@ -55,7 +56,10 @@ def reporting() -> Iterator[None]:
 
 
 def leave() -> None:
-    """To the sign-in page, and back here afterwards."""
+    """To the sign-in page, and back here afterwards. Once: a second order would cut the first one short."""
+    if app.storage.client.setdefault(LEAVING, False):
+        return
+    app.storage.client[LEAVING] = True
     ui.navigate.to(sign_in_address(ui.context.client.request))
 
 

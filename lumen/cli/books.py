@@ -25,7 +25,7 @@ def migrate(as_json: bool) -> None:
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> None:
     """Prove that every counter adds up, to the nanocoin. Exit code 1 and every difference when one does not."""
-    with opened(current=False) as lumen:
+    with opened(current=False, existing=True) as lumen:
         schema.require_current(lumen.database)
         found = lumen.read(differences)
     answer({'clean': not found, 'differences': found}, '\n'.join(found) or 'The books add up.', as_json=as_json)

@@ -1,4 +1,7 @@
-"""How a command fails: one plain message on standard error and exit code 1; 2 when it was called wrongly."""
+"""How a command fails: one plain message on standard error and exit code 1.
+
+The code is 2 when it was called wrongly, or when configuration or database do not let it begin.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-import peewee
 
-from lumen.errors import LumenError
+from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError, MigrationsPending, NewerSchema
 
 
 class PlainErrors(click.Group):
@@ -19,14 +21,15 @@ class PlainErrors(click.Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
         as_json = '--json' in arguments
+        if not _is_text(arguments):
+            _fail('The arguments must be UTF-8 text.', 'usage', None, as_json=as_json, exit_code=2)
         extra |= {'prog_name': 'lumen', 'standalone_mode': False}
         try:
             code = super().main(arguments, **extra)
+        except (ConfigurationError, DatabaseUnavailable, MigrationsPending, NewerSchema) as error:
+            _fail(str(error), error.code, error.param, as_json=as_json, exit_code=2)
         except LumenError as error:
             _fail(error.message, error.code, error.param, as_json=as_json)
-        except peewee.DatabaseError as error:
-            reason = str(error).strip().partition('\n')[0]
-            _fail(f'the database cannot be used: {reason}', 'database_unavailable', None, as_json=as_json)
         except click.UsageError as error:
             if as_json:
                 _fail(error.format_message(), 'usage', None, as_json=True, exit_code=error.exit_code)
@@ -41,6 +44,11 @@ class PlainErrors(click.Group):
             sys.exit(1)
         # Without the standalone mode click returns the code of `context.exit(code)` instead of leaving with it.
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_text(arguments: Sequence[str]) -> bool:
+    """Python smuggles bytes that are no UTF-8 through arguments as half surrogate pairs."""
+    return not any('\ud800' <= character <= '\udfff' for argument in arguments for character in argument)
 
 
 def _fail(message: str, code: str, param: str | None, *, as_json: bool, exit_code: int = 1) -> None:

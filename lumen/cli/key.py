@@ -40,7 +40,7 @@ def create(client: str, name: str, expires: str, as_json: bool) -> None:
 
 
 @key.command()
-@click.argument('key_id', metavar='ID', type=int)
+@click.argument('key_id', metavar='ID', type=click.IntRange(1, 2**63 - 1))
 @click.option('--expires', default='never', show_default=True, help='When the new key ends, as for create.')
 @click.option('--grace', default='1d', show_default=True, help='How long the old key works: "none", "12h" or "7d".')
 @json_option
@@ -53,7 +53,7 @@ def rotate(key_id: int, expires: str, grace: str, as_json: bool) -> None:
 
 
 @key.command()
-@click.argument('key_id', metavar='ID', type=int)
+@click.argument('key_id', metavar='ID', type=click.IntRange(1, 2**63 - 1))
 @json_option
 def revoke(key_id: int, as_json: bool) -> None:
     """Make a key stop working, at once and for good."""

@@ -16,6 +16,8 @@ from lumen.config import secrets
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database, P, T
+from lumen.engine import sqlite_path
+from lumen.errors import DatabaseUnavailable
 from lumen.server import logs
 
 
@@ -48,13 +50,17 @@ def load_configuration(*, log_level: int = logging.WARNING) -> Configuration:
 
 
 @contextmanager
-def opened(*, current: bool = True) -> Iterator[Opened]:
-    """The database, at the present schema if `current`.
+def opened(*, current: bool = True, existing: bool = False) -> Iterator[Opened]:
+    """The database, at the present schema if `current`, only if it is there already when it must be `existing`.
 
-    A new SQLite file is brought there by itself, as `serve` would. Raises MigrationsPending for PostgreSQL.
+    A new SQLite file is brought to the schema by itself, as `serve` would. Raises DatabaseUnavailable, NewerSchema, and
+    MigrationsPending for PostgreSQL.
     """
     settings = load_configuration().current
-    database = Database(settings.app.database.url.get_secret_value(), readers=1)
+    url = settings.app.database.url.get_secret_value()
+    if existing and url.startswith('sqlite:') and not sqlite_path(url).exists():
+        raise DatabaseUnavailable(f'the database {sqlite_path(url)} does not exist', 'correct its address')
+    database = Database(url, readers=1)
     try:
         if current and database.is_sqlite and len(schema.pending(database)):
             schema.migrate(database)

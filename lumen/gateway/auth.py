@@ -7,11 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 
-import peewee
 import structlog
 
 from lumen.database import Database
-from lumen.errors import Forbidden, NotAuthenticated
+from lumen.errors import DatabaseUnavailable, Forbidden, NotAuthenticated
 from lumen.identity import keys, revisions
 from lumen.identity.keys import KeyIdentity
 
@@ -52,7 +51,7 @@ class Authenticator:
         while True:
             try:
                 numbers = await self._database.read(revisions.numbers)
-            except peewee.DatabaseError as error:
+            except DatabaseUnavailable as error:
                 log.error('the revisions cannot be read', error=str(error))
                 self._known.clear()  # nobody is let in on what may have changed
             else:

@@ -10,14 +10,13 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-import peewee
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from lumen import access
 from lumen.config.settings import Model
 from lumen.database import Database
-from lumen.errors import LumenError, NotFound
+from lumen.errors import DatabaseUnavailable, LumenError, NotFound
 from lumen.gateway import body as request_body
 from lumen.gateway import errors
 from lumen.gateway.admission import Admission, find_model
@@ -86,15 +85,14 @@ class Gateway:
 
         try:
             await self._route(request_id, scope, receive, tracked)
+        except DatabaseUnavailable as error:
+            log.error('the database failed a call', request_id=request_id, error=str(error))
+            if not has_begun:
+                await errors.respond(send, request_id, error, {'retry-after': '5'})
         except LumenError as error:
             await errors.respond(send, request_id, error)
         except Disconnected:
             log.info('the caller left before the request was complete', request_id=request_id)
-        except peewee.DatabaseError as error:
-            log.error('the database failed a call', request_id=request_id, error=str(error))
-            if not has_begun:
-                unavailable = LumenError('Lumen cannot reach its database.', code='unavailable', status=503)
-                await errors.respond(send, request_id, unavailable, {'retry-after': '5'})
         except Exception:
             log.exception('a call failed', request_id=request_id)
             if has_begun:

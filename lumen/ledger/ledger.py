@@ -8,11 +8,11 @@ from concurrent.futures import Future
 from typing import Protocol
 from uuid import uuid4
 
-import peewee
 import structlog
 
 from lumen.config.settings import Settings
 from lumen.database import Database
+from lumen.errors import DatabaseUnavailable
 from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held, place
 from lumen.ledger.settlement import Outcome, Settled, settle
@@ -85,7 +85,7 @@ class Ledger:
             try:
                 await self.database.write(recovery.beat, self.process_id, self._role)
                 await self.recover()
-            except peewee.DatabaseError as error:
+            except DatabaseUnavailable as error:
                 log.error('no sign of life could be given', error=str(error))
 
     async def stop(self) -> None:
@@ -104,7 +104,7 @@ class Ledger:
         error = done.exception()
         if error is None:
             settled.set_result(done.result())
-        elif isinstance(error, peewee.OperationalError | peewee.InterfaceError):
+        elif isinstance(error, DatabaseUnavailable):
             log.error('a settlement waits for the database', request_id=request_id, error=str(error))
             retry = threading.Timer(RETRY_SECONDS, self._submit, (request_id, outcome, settled))
             retry.daemon = True

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import peewee
 import structlog
 from starlette.types import ASGIApp
 
@@ -16,6 +15,7 @@ import models
 from lumen.config import secrets
 from lumen.config.source import Configuration
 from lumen.database import Database
+from lumen.errors import DatabaseUnavailable
 from lumen.ledger import Ledger
 from lumen.server.dispatcher import Dispatcher
 from lumen.server.headers import SecurityHeaders
@@ -80,7 +80,7 @@ class Parts:
         try:
             async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):
                 await self.database.read(_ping)
-        except (TimeoutError, peewee.DatabaseError):
+        except (TimeoutError, DatabaseUnavailable):
             return 'the database does not answer'
         return ''
 

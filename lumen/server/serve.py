@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import signal
 
-import peewee
 import structlog
 
+import models
 from lumen import schema
 from lumen.config import secrets
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database
-from lumen.errors import LumenError
 from lumen.server.listening import address_of, listen, run, say
 from lumen.server.parts import Parts
 from lumen.server.roles import Role
@@ -48,7 +47,8 @@ def serve(configuration: Configuration, host: str, port: int, role: Role) -> Non
 def open_for_serving(settings: Settings) -> Database:
     """The database: an SQLite file claimed for this process and migrated, PostgreSQL found at the present schema.
 
-    Raises LumenError when it cannot be used, MigrationsPending when somebody must run `lumen migrate` first.
+    Raises DatabaseUnavailable, NewerSchema, MigrationsPending when somebody must run `lumen migrate` first, or
+    LumenError when another process serves the file.
     """
     database = Database(settings.app.database.url.get_secret_value())
     try:
@@ -58,14 +58,16 @@ def open_for_serving(settings: Settings) -> Database:
                 log.info('migrated', step=step)
         else:
             schema.require_current(database)
-    except peewee.DatabaseError as error:
-        database.close()
-        reason = str(error).strip().partition('\n')[0]
-        raise LumenError(f'the database cannot be used: {reason}', code='database_unavailable') from None
+        database.write_now(_probe)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _probe() -> None:
+    """A write that changes nothing, to learn now whether there can be any."""
+    models.Process.delete().where(models.Process.id == '').execute()
 
 
 def _welcome(settings: Settings, address: str, role: Role) -> str:

@@ -19,6 +19,15 @@ def notice(icon: str = 'info') -> Iterator[None]:
             yield
 
 
+def stale_notice() -> ui.element:
+    """What says, while it is visible, that figures may be old. Hidden at first."""
+    with tag('div', 'notice notice-warning', role='status') as element:
+        ui.icon('sync_problem').props('aria-hidden=true')
+        text('p', 'Lumen cannot reach its database. What you see may be old; it updates by itself when that is over.')
+    element.set_visibility(False)
+    return element
+
+
 @contextmanager
 def empty_state(icon: str, title: str, explanation: str) -> Iterator[ui.element]:
     """What a list shows instead of rows: why there are none and what to do. Put the buttons into it."""

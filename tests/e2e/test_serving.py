@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import openai
@@ -131,10 +133,10 @@ def accepts(server: Server) -> bool:
         return False
 
 
-def refused(server: Server, *arguments: str) -> str:
+def refused(server: Server, *arguments: str, exit_code: int = 1) -> str:
     """What `lumen serve` says in refusing to start."""
     result = server.lumen('serve', '--port', '0', *arguments)
-    assert result.returncode == 1
+    assert result.returncode == exit_code
     assert 'Traceback' not in result.stderr
     return result.stderr.splitlines()[-1]
 
@@ -145,26 +147,73 @@ def test_a_port_that_is_taken_is_told_in_one_line(installation: Server, stalled:
 
 
 def test_a_bad_configuration_is_told_with_its_faults(installation: Server):
-    installation.configuration.write_text('version: 2\nmodles: []\n')
-    assert 'modles' in refused(installation)
+    installation.configuration.write_text('version: 2\nmodles: []\nclients: {a: {max: -1}}\napp: {theme: blue}\n')
+    result = installation.lumen('serve', '--port', '0')
+    assert (result.returncode, result.stdout) == (2, '')
+    for line, fault in ((2, 'modles'), (3, 'clients.a.max'), (4, 'app.theme')):
+        assert any(f'{line}' in said and fault in said for said in result.stderr.splitlines()), result.stderr
+    assert 'Traceback' not in result.stderr
 
 
 def test_a_database_that_cannot_be_reached_is_told_in_one_line(installation: Server):
     installation.database_url = 'postgresql://lumen:hunter2@127.0.0.1:1/lumen'
-    said = refused(installation)
+    said = refused(installation, exit_code=2)
     assert said.startswith('the database cannot be used: ')
+    assert said.endswith('; check that it runs, and its address')
     assert 'hunter2' not in said
 
 
-def test_a_second_server_on_one_sqlite_file_is_refused(server: Server):
+def test_a_second_server_on_one_sqlite_file_is_refused_whatever_it_is_called(server: Server):
     assert 'another Lumen is already serving' in refused(server)
+    file = server.directory / 'data' / 'lumen.db'
+    (server.directory / 'alias.db').symlink_to(file)
+    url, server.database_url = server.database_url, f'sqlite:///{server.directory}/alias.db'
+    assert 'another Lumen is already serving' in refused(server)
+    (server.directory / 'data' / 'alias.db').hardlink_to(file)
+    server.database_url = f'sqlite:///{server.directory}/data/alias.db'
+    assert 'has several names' in refused(server)
+    server.database_url = url
+
+
+def test_a_database_that_can_only_be_read_is_told_in_one_line(installation: Server, postgresql_server: str):
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute('create database standby')
+    installation.database_url = postgresql_server.replace('/postgres?', '/standby?')
+    assert installation.lumen('migrate').returncode == 0
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute('alter database standby set default_transaction_read_only = on')
+    said = refused(installation, exit_code=2)
+    assert said.startswith('the database can only be read: ')
+    assert 'let this user write to it' in said
+    assert installation.lumen('client', 'list').returncode == 0
+    result = installation.lumen('client', 'create', 'bot')
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+
+
+def test_a_file_that_is_no_database_is_told_in_one_line(installation: Server):
+    (installation.directory / 'data').mkdir()
+    (installation.directory / 'data' / 'lumen.db').write_text('This is a letter, not a database. ' * 100)
+    said = refused(installation, exit_code=2)
+    assert said.startswith('the database is no database of Lumen, or is damaged: ')
+
+
+def test_a_database_of_a_newer_lumen_is_told_in_one_line(server: Server):
+    server.stop()
+    with closing(sqlite3.connect(server.directory / 'data' / 'lumen.db')) as connection:
+        connection.execute("insert into schema_migration (name, applied) values ('9999_of_tomorrow', '2099-01-01')")
+        connection.commit()
+    said = refused(server, exit_code=2)
+    assert said == 'the database was made by a newer Lumen (it has 9999_of_tomorrow); run that one, or a later one'
+    for command in (('client', 'list'), ('check',), ('migrate',)):
+        result = server.lumen(*command)
+        assert (result.returncode, result.stderr.strip()) == (2, said)
 
 
 def test_postgresql_is_not_migrated_behind_ones_back(installation: Server, postgresql_server: str):
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
         connection.execute('create database unmigrated')
     installation.database_url = postgresql_server.replace('/postgres?', '/unmigrated?')
-    assert refused(installation).endswith('run `lumen migrate`')
+    assert refused(installation, exit_code=2).endswith('run `lumen migrate`')
     assert installation.lumen('migrate').returncode == 0
     installation.start()
     assert installation.get('/healthz') == (200, '{"status": "alive"}')

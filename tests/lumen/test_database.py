@@ -9,8 +9,9 @@ import psycopg
 import pytest
 
 import models
-from lumen.database import Database, connect, now
-from lumen.errors import ConfigurationError, LumenError
+from lumen.database import Database, now
+from lumen.engine import connect
+from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError
 from tests.conftest import Clock
 
 
@@ -38,7 +39,7 @@ async def test_a_failing_write_undoes_only_itself(database: Database):
 
 
 async def test_read_refuses_to_write(database: Database):
-    with pytest.raises(peewee.DatabaseError, match=r'read-?only'):
+    with pytest.raises(DatabaseUnavailable, match=r'read-?only'):
         await database.read(add_client, 'one')
 
 

@@ -1,18 +1,21 @@
-"""One open page of a client: what its viewer may see, kept true every second."""
+"""One open page of a client: what its viewer may see, kept true from moment to moment."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+import structlog
 from nicegui import ui
 
-from lumen.errors import LumenError
+from lumen.errors import DatabaseUnavailable, LumenError
+from lumen.records.pulse import Pulse, pulse_of_client
 from lumen_ui.guard import Visitor
-from lumen_ui.pages.client.pulse import Pulse, pulse
 from lumen_ui.pages.client.view import ClientView, load
 
-INTERVAL_SECONDS = 1.0
+log = structlog.get_logger()
+
+INTERVAL_SECONDS = 0.5
 AT_LEAST_EVERY_SECONDS = 5.0
 """For what changes by itself: a pool refills, a key expires, somebody gets a new name."""
 
@@ -33,6 +36,7 @@ class OpenClient:
         self._answered = 0
         self._pulse: Pulse = ()
         self._due = 0.0
+        self._tell_stale: Callable[[bool], object] = lambda stale: None
 
     @property
     def client_id(self) -> int:
@@ -43,12 +47,20 @@ class OpenClient:
         self._shows.append(show)
         show(self.view)
 
+    def on_stale(self, tell: Callable[[bool], object]) -> None:
+        """Call `tell` with True when what is shown may not be true any more, with False when it is again."""
+        self._tell_stale = tell
+
     def on_lost(self, tell: Callable[[LumenError], None]) -> None:
         self._lost.append(tell)
 
     async def keep_true(self) -> None:
-        """For every second: show what is true now, when something changed or the time has come."""
-        await self._read_and_show(self._pulse if time.monotonic() < self._due else ())
+        """For the timer: show what is true now, when something changed or the time has come."""
+        try:
+            await self._read_and_show(self._pulse if time.monotonic() < self._due else ())
+        except DatabaseUnavailable as error:
+            log.error('an open page cannot be kept true', error=str(error))
+            self._tell_stale(True)
 
     async def refresh(self) -> None:
         """Show what is true now, after an action for instance."""
@@ -60,11 +72,14 @@ class OpenClient:
         asked = self._asked
         try:
             newer = await self.visitor.read(self._newer, known)
+        except DatabaseUnavailable:
+            raise
         except LumenError as error:
             for tell in self._lost:
                 tell(error)
             self._lost.clear()
             return
+        self._tell_stale(False)
         if newer is None or asked < self._answered:
             return
         self._answered = asked
@@ -76,7 +91,7 @@ class OpenClient:
     def _newer(self, known: Pulse) -> tuple[Pulse, ClientView] | None:
         """Within a read: what there is to see, None when that would be the same as at `known`."""
         visitor, settings = self.visitor, self.visitor.settings
-        felt = (*pulse(visitor.actor, self.client_id), settings, self.show_revoked)
+        felt = (*pulse_of_client(visitor.actor, self.client_id), settings, self.show_revoked)
         if felt == known:
             return None
         view = load(visitor.actor, self.client_id, settings=settings, include_revoked=self.show_revoked)

@@ -10,6 +10,7 @@ from lumen.errors import LumenError, NotAuthenticated, NotFound
 from lumen_ui import guard
 from lumen_ui.actions import leave
 from lumen_ui.components.markup import tag, text
+from lumen_ui.components.notice import stale_notice
 from lumen_ui.layout import frame, link
 from lumen_ui.pages import errors
 from lumen_ui.pages.client.header import header
@@ -41,6 +42,7 @@ async def client_page(request: Request, identifier: str) -> Response | None:
         return None
     with frame(view.client.name, visitor, current='/clients'), tag('div', 'client-page') as content:
         page = OpenClient(visitor, view, content)
+        page.on_stale(stale_notice().set_visibility)
         header(page)
         pool_cards(page)
         Managers(page)

@@ -1,26 +1,32 @@
-"""The cards and the table of the Clients page, kept true every second."""
+"""The cards and the table of the Clients page, kept true from moment to moment."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl
 
 import structlog
 from nicegui import events, ui
-from peewee import DatabaseError
 
 from lumen import coins
+from lumen.errors import DatabaseUnavailable, LumenError
 from lumen.records import client_list
 from lumen.records.client_list import PAGE_SIZE, ClientPage, ClientRow
+from lumen.records.pulse import pulse_of_clients
 from lumen_ui.components.card import FigureCard, cards
 from lumen_ui.components.grid import Column, Grid, Row
 from lumen_ui.components.markup import set_attributes, tag, text
-from lumen_ui.components.notice import empty_state
+from lumen_ui.components.notice import empty_state, stale_notice
 from lumen_ui.guard import Visitor
 from lumen_ui.pages.clients.wanted import MAX_SEARCH, STATES, Wanted
 
 log = structlog.get_logger()
+
+AT_LEAST_EVERY_SECONDS = 5.0
+"""For what no call and no change tells: a role in a changed configuration."""
 
 COLUMNS = [
     Column('name', 'Name', 'link', flex=3, width=160),
@@ -34,12 +40,27 @@ COLUMNS = [
 
 
 class Listing:
-    """`wanted` is what is shown. `new_client` opens the dialog, where the viewer may."""
+    """`wanted` is what is shown. `new_client` opens the dialog, where the viewer may; `lost` is called with the reason
+    when the viewer may not see the page any more.
+    """
 
-    def __init__(self, visitor: Visitor, wanted: Wanted, found: ClientPage, new_client: Callable[[], None] | None):
+    def __init__(
+        self,
+        visitor: Visitor,
+        wanted: Wanted,
+        found: ClientPage,
+        *,
+        new_client: Callable[[], None] | None,
+        lost: Callable[[LumenError], None],
+    ):
         self.wanted = wanted
         self._visitor = visitor
+        self._lost = lost
         self._asked = 0
+        self._answered = 0
+        self._pulse: tuple[Any, ...] = ()
+        self._due = 0.0
+        self._stale = stale_notice()
         with cards():
             self._clients = FigureCard('Total Clients')
             self._requests = FigureCard('Total Requests')
@@ -47,6 +68,8 @@ class Listing:
             self._spent = FigureCard('Coins Spent')
         with tag('section', 'list', aria_label='Clients') as self._list:
             self._toolbar()
+            self._busy = tag('div', 'busy', role='progressbar', aria_label='Loading')
+            self._busy.set_visibility(False)
             self._grid = Grid(
                 'Clients',
                 COLUMNS,
@@ -70,12 +93,8 @@ class Listing:
         self._show(found)
 
     async def keep_true(self) -> None:
-        """For every second. Raises LumenError when the viewer may not see the page any more."""
-        try:
-            await self._read_and_show()
-        except DatabaseError as error:
-            log.error('the clients page cannot be kept true', error=str(error))
-            self._status.text = 'The figures cannot be updated at the moment.'
+        """For the timer: show what is true now, when something changed or the time has come."""
+        await self._read_and_show(self._pulse if time.monotonic() < self._due else ())
 
     async def ask(self, wanted: Wanted, *, remember: bool = True) -> None:
         """Show what is wanted, and put it into the address: as a step to go back to, or in the place of the last."""
@@ -86,14 +105,43 @@ class Listing:
             ui.navigate.history.push(wanted.address)
         else:
             ui.navigate.history.replace(wanted.address)
-        await self._read_and_show()
+        await self._load()
 
-    async def _read_and_show(self) -> None:
+    async def _load(self) -> None:
+        """Show what somebody is waiting for. The bar is seen only when that takes long enough to be noticed."""
+        self._busy.set_visibility(True)
+        try:
+            await self._read_and_show(())
+        finally:
+            self._busy.set_visibility(False)
+
+    async def _read_and_show(self, known: tuple[Any, ...]) -> None:
         self._asked += 1
-        asked, visitor = self._asked, self._visitor
-        found = await visitor.read(client_list.rows, visitor.actor, settings=visitor.settings, **self.wanted.question)
-        if asked == self._asked:  # else something newer was asked for meanwhile
-            self._show(found)
+        asked, wanted = self._asked, self.wanted
+        try:
+            newer = await self._visitor.read(self._newer, wanted, known)
+        except DatabaseUnavailable as error:
+            log.error('the clients page cannot be kept true', error=str(error))
+            self._stale.set_visibility(True)
+            return
+        except LumenError as error:
+            self._lost(error)
+            return
+        self._stale.set_visibility(False)
+        if newer is None or asked < self._answered or wanted != self.wanted:
+            return  # nothing new, or something newer was shown or is wanted by now
+        self._answered = asked
+        self._due = time.monotonic() + AT_LEAST_EVERY_SECONDS
+        self._pulse, found = newer
+        self._show(found)
+
+    def _newer(self, wanted: Wanted, known: tuple[Any, ...]) -> tuple[tuple[Any, ...], ClientPage] | None:
+        """Within a read: what there is to see, None when that would be the same as at `known`."""
+        visitor, settings = self._visitor, self._visitor.settings
+        felt = (*pulse_of_clients(), wanted, settings)
+        if felt == known:
+            return None
+        return felt, client_list.rows(visitor.actor, settings=settings, **wanted.question)
 
     def _show(self, found: ClientPage) -> None:
         totals = found.totals
@@ -175,7 +223,7 @@ class Listing:
         """The back or forward button changed the address: show what it says."""
         self.wanted = Wanted.from_address(dict(parse_qsl(str(event.args).removeprefix('?'))))
         self._show_controls()
-        await self._read_and_show()
+        await self._load()
 
     def _show_controls(self) -> None:
         """Make the controls say what is wanted; that they changed asks for nothing new."""

@@ -20,7 +20,7 @@ from lumen_ui.pages.clients.listing import Listing
 from lumen_ui.pages.clients.new_client import new_client_dialog
 from lumen_ui.pages.clients.wanted import Wanted
 
-INTERVAL_SECONDS = 1.0
+INTERVAL_SECONDS = 0.5
 
 
 @ui.page('/clients')
@@ -36,6 +36,11 @@ async def clients_page(request: Request) -> Response | None:
     except Forbidden:
         errors.show_clients_forbidden(visitor)
         return None
+
+    def lost(error: LumenError) -> None:
+        timer.cancel()
+        _lost(content, error)
+
     with frame('Clients', visitor, current='/clients'), tag('div', 'stack clients-page') as content:
         dialog = new_client_dialog(visitor) if visitor.may(Action.CREATE_CLIENT) else None
         with tag('div', 'title-row'):
@@ -43,16 +48,9 @@ async def clients_page(request: Request) -> Response | None:
             if dialog is not None:
                 ui.button('+ New Client', on_click=dialog.open).props('unelevated no-caps')
         _advanced(visitor)
-        listing = Listing(visitor, wanted, found, dialog.open if dialog is not None else None)
+        listing = Listing(visitor, wanted, found, new_client=dialog.open if dialog else None, lost=lost)
 
-    async def keep_true() -> None:
-        try:
-            await listing.keep_true()
-        except LumenError as error:
-            timer.cancel()
-            _lost(content, error)
-
-    timer = ui.timer(INTERVAL_SECONDS, keep_true, immediate=False)
+    timer = ui.timer(INTERVAL_SECONDS, listing.keep_true, immediate=False)
     return None
 
 

@@ -51,10 +51,10 @@ class Lumen:
         assert (result.exit_code, result.stderr) == (0, ''), result.output
         return json.loads(result.stdout)
 
-    def refusal(self, *arguments: str) -> dict[str, str]:
+    def refusal(self, *arguments: str, exit_code: int = 1) -> dict[str, str]:
         """What a command that is refused says with `--json`."""
         result = self(*arguments, '--json')
-        assert (result.exit_code, result.stdout) == (1, ''), result.output
+        assert (result.exit_code, result.stdout) == (exit_code, ''), result.output
         refusal: dict[str, str] = json.loads(result.stderr)['error']
         return refusal
 

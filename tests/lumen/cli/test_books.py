@@ -37,7 +37,10 @@ def test_an_empty_database_is_migrated_and_not_checked_before(
 ):
     write_configuration(f'{CONFIGURATION}\napp: {{database: {{url: "sqlite:///{tmp_path}/new.db"}}}}\n')
     lumen = Lumen()
-    assert lumen.refusal('check')['code'] == 'migrations_pending'
+    assert 'does not exist' in lumen.refusal('check', exit_code=2)['message']
+    assert not (tmp_path / 'new.db').exists()
+    (tmp_path / 'new.db').touch()
+    assert lumen.refusal('check', exit_code=2)['code'] == 'migrations_pending'
     assert lumen.json('migrate')['applied'][0] == '0001_first_schema'
     assert lumen.json('check')['clean']
 
@@ -45,7 +48,7 @@ def test_an_empty_database_is_migrated_and_not_checked_before(
 def test_a_bad_configuration_is_told_with_every_fault(write_configuration: Callable[[str], Path]):
     write_configuration(CONFIGURATION.replace('refresh: 0', 'refresh: -1').replace('admins:', 'admin:'))
     result = Lumen()('client', 'list')
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert 'clients.default.refresh: must be 0 or more, got -1' in result.stderr
     assert 'admins' in result.stderr
     assert 'Traceback' not in result.stderr
@@ -56,7 +59,7 @@ def test_a_database_that_cannot_be_reached_is_told_in_one_line(write_configurati
         f'{CONFIGURATION}\napp: {{database: {{url: "postgresql://lumen:hunter2@127.0.0.1:1/lumen"}}}}\n'
     )
     result = Lumen()('client', 'list')
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith('the database cannot be used: ')
     assert len(result.stderr.splitlines()) == 1
     assert 'hunter2' not in result.stderr

@@ -5,7 +5,7 @@ from lumen.ledger.holds import place
 from lumen.ledger.settlement import settle
 from lumen.records.clients import set_active
 from lumen.records.managers import add_manager, remove_manager
-from lumen_ui.pages.client.pulse import pulse
+from lumen.records.pulse import pulse_of_client
 from tests.lumen import factories
 from tests.lumen.ledger.accounts import ask, outcome
 
@@ -22,7 +22,7 @@ def test_the_pulse_tells_every_change_and_nothing_else(database: Database):
         return database.write_now(call, COMMAND_LINE, *arguments, settings=CONFIGURED, **named)
 
     def felt():
-        return database.read_now(pulse, manager, client_id)
+        return database.read_now(pulse_of_client, manager, client_id)
 
     def call():
         database.write_now(place, asked, settings=CONFIGURED, process_id='test')

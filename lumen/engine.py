@@ -1,0 +1,80 @@
+"""The Peewee engine for a database's address, and the guard that keeps SQL off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import peewee
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from lumen.errors import ConfigurationError, DatabaseUnavailable
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+class _OffLoop:
+    """Refuses to run SQL on a thread with a running event loop, where it would stop every other request."""
+
+    now: Callable[[], int]
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(f'a query on the event loop: {sql[:200]}')
+        return super().execute_sql(sql, params)  # type: ignore[misc]  # completed by the peewee class beside it
+
+
+class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
+    pass
+
+
+class PostgresqlEngine(_OffLoop, peewee.PostgresqlDatabase):
+    pass
+
+
+Engine = SqliteEngine | PostgresqlEngine
+
+
+def connect(url: str) -> Engine:
+    """The engine for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host/name?...`.
+
+    Raises ConfigurationError for any other address, DatabaseUnavailable when an SQLite file can have no folder. The
+    connection itself is made by the first query.
+    """
+    scheme = url.partition(':')[0]
+    if scheme == 'sqlite':
+        path = sqlite_path(url)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f'the folder {path.parent} cannot be made: {error.strerror or error}'
+            raise DatabaseUnavailable(reason, 'correct the path of the database') from None
+        return SqliteEngine(
+            str(path),
+            pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
+        )
+    if scheme in ('postgresql', 'postgres'):
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            raise ConfigurationError('database.url: this is no address of a PostgreSQL database') from None
+        # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
+        return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
+    raise ConfigurationError(f'database.url: must start with sqlite:/// or postgresql://, got {scheme or "nothing"}')
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that an `sqlite:` address names. Raises ConfigurationError when it names none."""
+    parts = urlsplit(url)
+    name = unquote(parts.path)[1:]
+    if parts.netloc:
+        raise ConfigurationError(
+            f'database.url: write three slashes, sqlite:///{parts.netloc}{parts.path}, or four before an absolute path'
+        )
+    if not name or name == ':memory:' or '\x00' in name:
+        raise ConfigurationError('database.url: an SQLite database needs a file, for example sqlite:///data/lumen.db')
+    return Path(name)
