@@ -59,17 +59,14 @@ def climbing(name: str, source: str) -> list[str]:
     """What is wrong with the imports of one room."""
     found = []
     mine = floor(name)
-    top = '.'.join(name.split('.')[:2])
     for module in imports(source):
         theirs = floor(module)
         if mine is not None and theirs is not None and theirs < mine:
             found.append(f'{name} climbs to {module}')
         if name.startswith('lumen_ui') and module.startswith('lumen.gateway'):
             found.append(f'{name} knows the gateway: {module}')
-        if top == 'lumen.gateway' and module.split('.')[0] == 'lumen_ui':
-            found.append(f'{name} knows a page: {module}')
-        if name.startswith('lumen.') and module.split('.')[0] == 'nicegui':
-            found.append(f'{name} knows NiceGUI')
+        if name.startswith('lumen.') and module.split('.')[0] in ('nicegui', 'lumen_ui'):
+            found.append(f'{name} knows the pages: {module}')
         engine = mine is not None and mine >= 3
         if engine and module.split('.')[0] in WEB:
             found.append(f'{name} knows a web framework: {module}')
@@ -122,6 +119,8 @@ def test_nobody_climbs():
         ('lumen.records.clients', 'from lumen import gateway'),
         ('lumen.config.reading', 'import lumen.records.clients'),
         ('lumen.server.serve', 'from nicegui import ui'),
+        ('lumen.server.headers', 'from lumen_ui import theme'),
+        ('lumen.cli.serve', 'def f():\n    from lumen_ui.app import mount'),
         ('lumen.access', 'import aiohttp'),
         ('models', 'from lumen import coins'),
     ],

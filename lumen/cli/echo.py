@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import click
+
+from lumen.cli.output import json_option
 
 
 @click.command()
@@ -13,10 +17,21 @@ import click
 @click.option('--status', default=200, type=click.IntRange(200, 599), help='Fail every call with this status.')
 @click.option('--stop-after', type=click.IntRange(0), help='Break streams off after so many chunks.')
 @click.option('--omit-usage', is_flag=True, help='Report no usage.')
+@json_option
 def echo(
-    host: str, port: int, delay: float, chunk_delay: float, status: int, stop_after: int | None, omit_usage: bool
+    host: str,
+    port: int,
+    delay: float,
+    chunk_delay: float,
+    status: int,
+    stop_after: int | None,
+    omit_usage: bool,
+    as_json: bool,
 ) -> None:
-    """Serve a model that answers with what it was sent, until SIGTERM or Ctrl+C."""
+    """Serve a model that answers with what it was sent, until SIGTERM or Ctrl+C.
+
+    With --json, the line that says that it is ready is an object with its address.
+    """
     from lumen.gateway.echo import EchoOptions, echo_app
     from lumen.server.listening import address_of, listen, run, say
 
@@ -28,5 +43,6 @@ def echo(
         omit_usage=omit_usage,
     )
     with listen(host, port) as listener:
-        ready = f'The echo model is ready on {address_of(listener)}/v1'
+        address = f'{address_of(listener)}/v1'
+        ready = json.dumps({'address': address}) if as_json else f'The echo model is ready on {address}'
         run(echo_app(options), listener, on_listening=lambda: say(ready), lifespan=False)

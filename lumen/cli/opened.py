@@ -39,13 +39,15 @@ class Opened:
         return secrets.encryption_key(self.settings)
 
 
-def load_configuration(*, log_level: int = logging.WARNING) -> Configuration:
+def load_configuration(*, log_level: int | None = None) -> Configuration:
     """The file that LUMEN_CONFIG names, else `config.yaml` here. Raises ConfigurationError with every fault.
 
-    Says its warnings on standard error, unless a program asked for JSON.
+    Without a `log_level`, warnings are said on standard error unless a program asked for JSON.
     """
-    as_json = click.get_current_context().params.get('as_json', False)
-    logs.configure(level=logging.ERROR if as_json else log_level)
+    if log_level is None:
+        as_json = click.get_current_context().params.get('as_json', False)
+        log_level = logging.ERROR if as_json else logging.WARNING
+    logs.configure(level=log_level)
     return Configuration.load(Path(os.environ.get('LUMEN_CONFIG') or 'config.yaml'), os.environ)
 
 

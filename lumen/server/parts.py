@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,14 @@ log = structlog.get_logger()
 DATABASE_ANSWERS_WITHIN_SECONDS = 2.0
 GC_THRESHOLD = 50_000
 
+MakePages = Callable[[Configuration, Database, bytes], ASGIApp]
+"""The wing of the pages, which this one does not know, with the secret that keys are made with."""
+
 
 class Parts:
     """Configuration, database, ledger, gateway and pages of one process. `app` is what the server serves."""
 
-    def __init__(self, configuration: Configuration, database: Database, role: Role):
+    def __init__(self, configuration: Configuration, database: Database, role: Role, make_pages: MakePages):
         self.configuration = configuration
         self.database = database
         self.role = role
@@ -42,7 +45,7 @@ class Parts:
         self.is_running = False
         self.key_secret = secrets.encryption_key(configuration.current)
         self.gateway = self._make_gateway() if role in ('all', 'gateway') else None
-        self.pages = self._make_pages() if role in ('all', 'ui') else None
+        self.pages = make_pages(configuration, database, self.key_secret) if role in ('all', 'ui') else None
         self.app = Dispatcher(
             gateway=self.gateway.app if self.gateway else None,
             pages=SecurityHeaders(self.pages) if self.pages else None,
@@ -88,12 +91,6 @@ class Parts:
         from lumen.gateway import Gateway
 
         return Gateway(self.configuration, self.database, self.ledger, self.key_secret)
-
-    def _make_pages(self) -> ASGIApp:
-        from lumen_ui.app import mount
-        from lumen_ui.services import Services
-
-        return mount(Services(self.configuration, self.database, self.key_secret))
 
 
 def _ping() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import structlog
@@ -13,14 +14,16 @@ from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database
 from lumen.server.listening import address_of, listen, run, say
-from lumen.server.parts import Parts
+from lumen.server.parts import MakePages, Parts
 from lumen.server.roles import Role
 
 log = structlog.get_logger()
 
 
-def serve(configuration: Configuration, host: str, port: int, role: Role) -> None:
-    """Serve until SIGTERM or SIGINT. `port` 0 takes a free one.
+def serve(
+    configuration: Configuration, host: str, port: int, role: Role, *, make_pages: MakePages, as_json: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT. `port` 0 takes a free one. Says that it is ready in words, or as one line of JSON.
 
     Raises LumenError, with a message that says all a person needs to know, when it cannot start.
     """
@@ -33,8 +36,10 @@ def serve(configuration: Configuration, host: str, port: int, role: Role) -> Non
             log.warning('DEV USERS ARE CONFIGURED, but others can reach this address: they work from this machine only')
         database = open_for_serving(settings)
         try:
-            parts = Parts(configuration, database, role)
-            welcome = _welcome(settings, address_of(listener), role)
+            parts = Parts(configuration, database, role, make_pages)
+            address = address_of(listener)
+            ready = {'address': address, 'role': role}
+            welcome = json.dumps(ready) if as_json else _welcome(settings, address, role)
             run(parts.app, listener, on_listening=lambda: say(welcome), lifespan=True)
         finally:
             database.close()

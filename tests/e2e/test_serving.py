@@ -1,8 +1,11 @@
 """What a served installation does when it starts, stops, is beside a command, or is killed."""
 
+import json
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +17,7 @@ import pytest
 
 import models
 from lumen.database import Database
-from tests.e2e.serving import Server, wait_until
+from tests.e2e.serving import APP, Server, wait_until
 
 
 def complete(server: Server, key: str, content: str = 'hello') -> openai.types.chat.ChatCompletion:
@@ -228,6 +231,22 @@ def test_a_gateway_alone_serves_no_pages_and_loads_none(installation: Server):
     assert 'lumen.gateway' in imported
     assert 'nicegui' not in imported
     assert 'lumen_ui' not in imported
+
+
+def test_the_line_that_says_ready_is_json_when_asked(installation: Server):
+    for command in ('serve', 'echo'):
+        with subprocess.Popen(
+            [sys.executable, str(APP), command, '--port', '0', '--json'],
+            cwd=installation.directory,
+            env=installation.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            process.terminate()
+        assert ready['address'].startswith('http://127.0.0.1:')
 
 
 def test_the_command_and_python_app_are_the_same(installation: Server):

@@ -1,10 +1,12 @@
 """Whatever is wrong, a command says so in words, never with a traceback."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from lumen.cli import command_line
 from tests.lumen.cli.conftest import CONFIGURATION, Lumen
 
 
@@ -50,3 +52,20 @@ def test_an_address_that_leads_nowhere_is_told_in_one_line(
         lines = result.stderr.splitlines()
         if arguments != ('check',) or 'exist' not in lines[-1]:
             assert said.format(folder=tmp_path) in lines[-1]
+
+
+def leaves(group: click.Group, before: str = '') -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f'{before}{name} ')
+        else:
+            yield f'{before}{name}', command
+
+
+def test_every_command_answers_in_json_when_asked():
+    without = [
+        name
+        for name, command in leaves(command_line)
+        if not any('--json' in parameter.opts for parameter in command.params)
+    ]
+    assert without == []

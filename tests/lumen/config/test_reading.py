@@ -41,7 +41,7 @@ def test_the_sample_is_good_and_warns_of_nothing():
     assert echo is not None
     assert loaded.settings.app.database.url.get_secret_value() == 'sqlite:///data/lumen.db'
     assert len(loaded.settings.login.dev_users) == 3
-    assert echo.price.cost(10, 10) >= 10_000_000, 'one call moves a card with two decimals'
+    assert echo.price.cost(2, 1) >= 5_000_000, 'the shortest call moves a card with two decimals'
 
 
 def test_a_fault_names_file_line_path_and_value():
