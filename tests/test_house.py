@@ -17,7 +17,7 @@ FLOORS = [
     {'app'},
     {'lumen.server', 'lumen.cli'},
     {'lumen_ui', 'lumen.gateway'},
-    {'lumen.ledger', 'lumen.identity', 'lumen.records', 'lumen.access'},
+    {'lumen.demo', 'lumen.ledger', 'lumen.identity', 'lumen.records', 'lumen.access'},
     {'lumen.config', 'lumen.database', 'lumen.bulk', 'lumen.schema', 'lumen.coins', 'lumen.errors'},
     {'models'},
 ]
