@@ -17,11 +17,12 @@ FLOORS = [
     {'app'},
     {'lumen.server', 'lumen.cli'},
     {'lumen_ui', 'lumen.gateway'},
-    {'lumen.ledger', 'lumen.identity', 'lumen.records', 'lumen.access'},
-    {'lumen.config', 'lumen.database', 'lumen.schema', 'lumen.coins', 'lumen.errors'},
+    {'lumen.demo', 'lumen.ledger', 'lumen.identity', 'lumen.records', 'lumen.access'},
+    {'lumen.config', 'lumen.database', 'lumen.bulk', 'lumen.schema', 'lumen.coins', 'lumen.errors'},
     {'models'},
 ]
 MONEY_TABLES = ('Account', 'ApiKey', 'Hold', 'Request', 'HourlyUsage', 'CarriedTotal')
+MONEY_ROWS = ('account', 'api_key', 'hold', 'request', 'hourly_usage', 'carried_total')
 MONEY_FIELDS = (
     'balance|held|granted|accrued|spent|spent_unlimited|touched_at|refill_remainder|requests|input_tokens|output_tokens'
 )
@@ -78,13 +79,17 @@ def money_written(source: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            tables = 'account|api_key|hold|request|hourly_usage|carried_total'
+            tables = '|'.join(MONEY_ROWS)
             if re.search(rf'(?i)\b(insert\s+into|delete\s+from)\s+"?({tables})\b', node.value):
                 found.append(node.value.strip()[:60])
             if re.search(rf'(?i)\bupdate\s+"?({tables})\b"?\s+set\b', node.value):
                 found.append(node.value.strip()[:60])
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
+        if ast.unparse(node.func) in ('bulk.load', 'bulk.Stage'):
+            table = node.args[0] if node.args else None
+            if not (isinstance(table, ast.Constant) and table.value not in MONEY_ROWS):
+                found.append(ast.unparse(node)[:60])
         owner = ast.unparse(node.func.value).removeprefix('models.')
         written = {keyword.arg or '**' for keyword in node.keywords}
         written |= set(re.findall(r'\w+', ' '.join(map(ast.unparse, node.args))))
@@ -151,6 +156,9 @@ def test_only_the_ledger_writes_coins():
         'models.HourlyUsage.insert_many([]).execute()',
         'database.execute_sql("update account set held = 0")',
         'database.execute_sql("DELETE FROM hold")',
+        'bulk.load("request", COLUMNS, rows)',
+        'bulk.load(table, COLUMNS, rows)',
+        'bulk.Stage("hourly_usage", COLUMNS, order="hour")',
         'account.balance = 5',
         'account.requests += 1',
     ],

@@ -7,6 +7,7 @@ import click
 from lumen.cli.audit import audit
 from lumen.cli.books import check, migrate
 from lumen.cli.client import client
+from lumen.cli.demo import demo
 from lumen.cli.echo import echo
 from lumen.cli.errors import PlainErrors
 from lumen.cli.key import key
@@ -24,5 +25,5 @@ def command_line() -> None:
     """
 
 
-for command in (serve, migrate, check, echo, client, manager, key, audit):
+for command in (serve, migrate, check, demo, echo, client, manager, key, audit):
     command_line.add_command(command)

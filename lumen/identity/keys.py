@@ -84,6 +84,11 @@ def digest(key: str, secret: bytes) -> str:
     return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()
 
 
+def hint(key: str) -> str:
+    """What a key is recognised by later: its first and its last characters."""
+    return f'{key[: len(PREFIX) + 4]}…{key[-4:]}'
+
+
 def find(digest: str) -> KeyIdentity | None:
     """Within a read: whose key this is."""
     query = (
@@ -136,18 +141,18 @@ def add_key(person: Person, account_id: int, name: str, expires_at: int | None, 
     if not account.active:
         raise Conflict(f'Client "{account.name}" is deactivated. Activate it before you make a key.')
     key = _new_key()
-    hint = f'{key[: len(PREFIX) + 4]}…{key[-4:]}'
+    shown = hint(key)
     row = models.ApiKey.create(
         account=account_id,
         name=name,
         digest=digest(key, secret),
-        hint=hint,
+        hint=shown,
         created_at=moment,
         created_by=person.label,
         expires_at=expires_at,
     )
     revisions.bump(revisions.KEYS)
-    return NewKey(row.id, name, hint, key)
+    return NewKey(row.id, name, shown, key)
 
 
 def revoke_key(actor: Actor, key_id: int, *, settings: Settings) -> KeyRow:

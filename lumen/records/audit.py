@@ -6,10 +6,16 @@ import json
 from collections.abc import Mapping
 
 import models
+from lumen.bulk import Row
 from lumen.database import now
 from lumen.identity.permissions import Person
 
 Value = str | int | bool | None
+
+COLUMNS = ('at', 'actor', 'actor_account_id', 'via', 'action', 'account_id', 'subject', 'before', 'after')
+NOTHING = '{}'
+
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def record(
@@ -22,14 +28,29 @@ def record(
     after: Mapping[str, Value] | None = None,
 ) -> None:
     """Within a write: note what `person` did. Never hand over a secret."""
-    models.AuditEvent.create(
-        at=now(),
-        actor=person.label,
-        actor_account=person.account_id,
-        via=person.via,
-        action=action,
-        account=account_id,
-        subject=subject,
-        before=json.dumps(before or {}, ensure_ascii=False),
-        after=json.dumps(after or {}, ensure_ascii=False),
+    values = row(person, action, now(), account_id=account_id, subject=subject, before=before, after=after)
+    models.AuditEvent.create(**dict(zip(COLUMNS, values, strict=True)))
+
+
+def row(
+    person: Person,
+    action: str,
+    at: int,
+    *,
+    account_id: int | None,
+    subject: str,
+    before: Mapping[str, Value] | None = None,
+    after: Mapping[str, Value] | None = None,
+) -> Row:
+    """An event at a moment of its own, as a row of `COLUMNS`."""
+    return (
+        at,
+        person.label,
+        person.account_id,
+        person.via,
+        action,
+        account_id,
+        subject,
+        _as_json(before) if before else NOTHING,
+        _as_json(after) if after else NOTHING,
     )

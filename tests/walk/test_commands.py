@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[Action, list[str]]] = {
     'audit': (Action.READ_AUDIT, []),
 }
 # These are for whoever runs the machine: they concern no client's rights, and have the database before them anyway.
-OF_THE_MACHINE = {'serve', 'migrate', 'check', 'echo'}
+OF_THE_MACHINE = {'serve', 'migrate', 'check', 'demo', 'echo'}
 ROLES = {
     'user@example.org': Role.USER,
     'manager@example.org': Role.MANAGER,
