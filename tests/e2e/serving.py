@@ -67,11 +67,11 @@ class Server:
             | self.extra_environment
         )
 
-    def start(self, role: str = 'all') -> None:
-        """Start it on a free port and wait until it is ready."""
+    def start(self, role: str = 'all', port: int = 0) -> None:
+        """Start it, on a free port unless one is given, and wait until it is ready."""
         with self.log.open('a') as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(APP), 'serve', '--port', '0', '--role', role],
+                [sys.executable, str(APP), 'serve', '--port', str(port), '--role', role],
                 cwd=self.directory,
                 env=self.environment,
                 stdout=subprocess.PIPE,

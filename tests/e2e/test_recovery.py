@@ -1,0 +1,105 @@
+"""Pages that stay open while the server or its database goes away and comes back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import openai
+import psycopg
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.serving import Server
+from tests.e2e.visiting import ADMIN, card, sign_in
+
+RECONNECTING_MS = 40_000
+
+
+@pytest.fixture
+def tab(browser: Browser, server: Server) -> Iterator[Page]:
+    """A page whose console may complain: a browser says so itself when a server is gone."""
+    context = browser.new_context(base_url=server.address, locale='en-US', reduced_motion='reduce')
+    yield context.new_page()
+    context.close()
+
+
+@contextmanager
+def away(server: Server) -> Iterator[None]:
+    """The server is stopped meanwhile, and starts again where it was."""
+    port = urlsplit(server.address).port
+    assert port is not None
+    server.stop()
+    yield
+    server.start(port=port)
+
+
+def call(server: Server, key: str) -> None:
+    with openai.OpenAI(base_url=f'{server.address}/v1', api_key=key, max_retries=0) as client:
+        client.chat.completions.create(model='echo', messages=[{'role': 'user', 'content': 'hello'}])
+
+
+def test_open_pages_recover_by_themselves_after_a_restart(tab: Page, server: Server):
+    key = server.new_key('research-bot')
+    client_id = server.json('client', 'show', 'research-bot')['id']
+    sign_in(tab, ADMIN, '/clients?q=research&sort=spent&dir=desc')
+    expect(tab.get_by_role('link', name='research-bot')).to_be_visible()
+    other = tab.context.new_page()
+    other.goto(f'/clients/{client_id}')
+    expect(card(other, 'Total Tokens Used')).to_have_text('0')
+    with away(server):
+        for page in (tab, other):
+            expect(page.get_by_text('Connection lost')).to_be_visible(timeout=RECONNECTING_MS)
+        server.json('client', 'create', 'research-pipeline')
+    expect(tab.get_by_role('link', name='research-pipeline')).to_be_visible(timeout=RECONNECTING_MS)
+    expect(tab).to_have_url(re.compile(r'q=research&sort=spent&dir=desc$'))
+    expect(tab.get_by_role('searchbox')).to_have_value('research')
+    call(server, key)
+    expect(card(tab, 'Total Requests')).to_have_text('1')
+    expect(card(other, 'Total Tokens Used')).not_to_have_text('0', timeout=RECONNECTING_MS)
+    for page in (tab, other):
+        expect(page.get_by_text('Connection lost')).to_be_hidden()
+
+
+@pytest.fixture
+def on_postgresql(tmp_path: Path, postgresql_server: str) -> Iterator[Server]:
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute('create database recovering')
+    server = Server(tmp_path, database_url=postgresql_server.replace('/postgres?', '/recovering?'))
+    assert server.lumen('migrate').returncode == 0
+    server.start()
+    yield server
+    server.stop()
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute('drop database recovering with (force)')
+
+
+def test_open_pages_say_when_they_may_be_old_and_recover_with_the_database(
+    browser: Browser, on_postgresql: Server, postgresql_server: str
+):
+    server = on_postgresql
+    server.json('client', 'create', 'research-bot')
+    context = browser.new_context(base_url=server.address, reduced_motion='reduce')
+    try:
+        clients, client = context.new_page(), context.new_page()
+        sign_in(clients, ADMIN, '/clients')
+        clients.get_by_role('link', name='research-bot').wait_for()
+        client.goto('/clients/' + str(server.json('client', 'show', 'research-bot')['id']))
+        with psycopg.connect(postgresql_server, autocommit=True) as connection:
+            connection.execute('alter database recovering allow_connections false')
+            connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'recovering'")
+            for page in (clients, client):
+                expect(page.get_by_text('Lumen cannot reach its database.')).to_be_visible(timeout=RECONNECTING_MS)
+                expect(page.get_by_text('research-bot').first).to_be_visible()
+            clients.get_by_role('searchbox').fill('pipeline')
+            connection.execute('alter database recovering allow_connections true')
+        server.json('client', 'create', 'pipeline')
+        for page in (clients, client):
+            expect(page.get_by_text('Lumen cannot reach its database.')).to_be_hidden(timeout=RECONNECTING_MS)
+        expect(clients.get_by_role('link', name='pipeline')).to_be_visible()
+        expect(clients.get_by_role('link', name='research-bot')).to_have_count(0)
+    finally:
+        context.close()
