@@ -1,14 +1,13 @@
 """A model server to try things with: it says what it was told, and counts tokens truly.
 
-A token is a word or a single other character, together with the white space before it. Each message costs one more
-token for its role, each image 100. A request may carry `"echo": {...}` with the fields of `EchoOptions`.
+Each message costs one token for its role, each image 100. A request may carry `"echo": {...}` with the fields of
+`EchoOptions`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,8 +17,8 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-TOKEN = re.compile(r'\s*(?:\w+|[^\w\s])|\s+\Z')
-IMAGE_TOKENS = 100
+from lumen.gateway import echo_embeddings
+from lumen.gateway.echo_tokens import count_input, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class BrokenOff(Exception):
 
 
 def echo_app(options: EchoOptions | None = None) -> ASGIApp:
-    """The server as an ASGI app: `/v1/models` and `/v1/chat/completions`, JSON and server-sent events."""
+    """The server as an ASGI app: `/v1/models`, `/v1/chat/completions` (JSON and events) and `/v1/embeddings`."""
     usual = options or EchoOptions()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,31 +52,12 @@ def echo_app(options: EchoOptions | None = None) -> ASGIApp:
         elif path == '/v1/chat/completions' and method == 'POST':
             with suppress(BrokenOff):
                 await _chat(await _body(receive), usual, send)
+        elif path == '/v1/embeddings' and method == 'POST':
+            await _embeddings(await _body(receive), usual, send)
         else:
             await _json(send, 404, _error(f'no {method} {path}', 'not_found'))
 
     return app
-
-
-def tokens(text: str) -> list[str]:
-    """The text cut into tokens; joined, they are the text again."""
-    return TOKEN.findall(text)
-
-
-def count_input(body: dict[str, Any]) -> int:
-    """The tokens of everything that was sent to be read."""
-    total = sum(len(tokens(text)) for text in _texts([body.get('tools'), body.get('functions')]))
-    for message in body.get('messages', ()):
-        total += 1
-        content = message.get('content')
-        for part in content if isinstance(content, list) else [content]:
-            if isinstance(part, dict) and part.get('type') == 'image_url':
-                total += IMAGE_TOKENS
-            elif isinstance(part, dict):
-                total += len(tokens(str(part.get('text', ''))))
-            elif isinstance(part, str):
-                total += len(tokens(part))
-    return total
 
 
 async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
@@ -85,9 +65,7 @@ async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> 
         await _json(send, 400, _error('"messages" must be a list', 'invalid_request'))
         return
     options = _told(body, usual)
-    await asyncio.sleep(options.delay_seconds)
-    if options.status != 200:
-        await _json(send, options.status, _error(f'told to fail with {options.status}', 'told_to_fail'))
+    if await _failed(options, send):
         return
     said = tokens(_last_text(body['messages'])) if options.tokens is None else [' word'] * options.tokens
     most = body.get('max_completion_tokens') or body.get('max_tokens')
@@ -97,6 +75,23 @@ async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> 
         await answer.stream(send)
     else:
         await _json(send, 200, answer.whole())
+
+
+async def _embeddings(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
+    options = _told(body or {}, usual)
+    answer = echo_embeddings.answer(body or {}, with_usage=not options.omit_usage)
+    if answer is None:
+        await _json(send, 400, _error('"input" or "dimensions" holds what cannot be done', 'invalid_request'))
+    elif not await _failed(options, send):
+        await _json(send, 200, answer)
+
+
+async def _failed(options: EchoOptions, send: Send) -> bool:
+    """Wait as long as it was told; whether it then answered with the failure that it was told."""
+    await asyncio.sleep(options.delay_seconds)
+    if options.status != 200:
+        await _json(send, options.status, _error(f'told to fail with {options.status}', 'told_to_fail'))
+    return options.status != 200
 
 
 class _Answer:
@@ -178,18 +173,6 @@ def _last_text(messages: list[dict[str, Any]]) -> str:
                 return ''.join(str(part.get('text', '')) for part in content if isinstance(part, dict))
             return content or ''
     return ''
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
 
 
 async def _body(receive: Receive) -> dict[str, Any] | None:

@@ -28,6 +28,13 @@ def reported(answer: dict[str, Any]) -> Usage | None:
     return Usage(read, written) if _is_count(read) and _is_count(written) else None
 
 
+def reported_input(answer: dict[str, Any]) -> Usage | None:
+    """The usage in an answer that generates nothing, where a model server may leave the output out."""
+    usage = answer.get('usage')
+    read = usage.get('prompt_tokens') if isinstance(usage, dict) else None
+    return Usage(read, 0) if _is_count(read) else None
+
+
 def generated_bytes(answer: dict[str, Any]) -> int:
     """The UTF-8 bytes of all text that an answer or a chunk carries, tool calls included."""
     choices = answer.get('choices')

@@ -14,7 +14,7 @@ import pytest
 
 import models
 from lumen.config.settings import Settings
-from lumen.gateway.echo import count_input, tokens
+from lumen.gateway.echo_tokens import count_input, tokens
 from tests.lumen.gateway.conftest import Running, ScriptedServer, configured, wait_until
 
 Run = Callable[[Settings], Running]
