@@ -34,6 +34,10 @@ class EchoOptions:
     """Say so many words instead of what was told."""
 
 
+MOST = {'delay_seconds': 3600.0, 'chunk_delay_seconds': 3600.0, 'stop_after_chunks': 10**9, 'tokens': 100_000}
+"""What a request may tell it at most: the server may be within the process of the gateway."""
+
+
 class BrokenOff(Exception):
     """The server was told to stop in mid-stream: the connection closes without an end."""
 
@@ -65,6 +69,9 @@ async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> 
         await _json(send, 400, _error('"messages" must be a list', 'invalid_request'))
         return
     options = _told(body, usual)
+    if options is None:
+        await _json(send, 400, _error('"echo" holds what cannot be done', 'invalid_request'))
+        return
     if await _failed(options, send):
         return
     said = tokens(_last_text(body['messages'])) if options.tokens is None else [' word'] * options.tokens
@@ -79,9 +86,9 @@ async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> 
 
 async def _embeddings(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
     options = _told(body or {}, usual)
-    answer = echo_embeddings.answer(body or {}, with_usage=not options.omit_usage)
-    if answer is None:
-        await _json(send, 400, _error('"input" or "dimensions" holds what cannot be done', 'invalid_request'))
+    answer = echo_embeddings.answer(body or {}, with_usage=not (options or usual).omit_usage)
+    if options is None or answer is None:
+        await _json(send, 400, _error('"input", "dimensions" or "echo" holds what cannot be done', 'invalid_request'))
     elif not await _failed(options, send):
         await _json(send, 200, answer)
 
@@ -157,12 +164,23 @@ class _Answer:
         }
 
 
-def _told(body: dict[str, Any], usual: EchoOptions) -> EchoOptions:
+def _told(body: dict[str, Any], usual: EchoOptions) -> EchoOptions | None:
+    """The options of a request; None when one of them cannot be."""
     told = body.get('echo')
     if not isinstance(told, dict):
         return usual
     known = {field.name for field in fields(EchoOptions)}
-    return replace(usual, **{name: value for name, value in told.items() if name in known})
+    told = {name: value for name, value in told.items() if name in known}
+    return replace(usual, **told) if all(_can_be(name, value) for name, value in told.items()) else None
+
+
+def _can_be(name: str, value: Any) -> bool:
+    if name == 'omit_usage':
+        return isinstance(value, bool)
+    if name == 'status':
+        return type(value) is int and 200 <= value <= 599
+    most = MOST[name]
+    return type(value) in {int, type(most)} and 0 <= value <= most
 
 
 def _last_text(messages: list[dict[str, Any]]) -> str:
@@ -171,7 +189,7 @@ def _last_text(messages: list[dict[str, Any]]) -> str:
             content = message.get('content')
             if isinstance(content, list):
                 return ''.join(str(part.get('text', '')) for part in content if isinstance(part, dict))
-            return content or ''
+            return content if isinstance(content, str) else ''
     return ''
 
 

@@ -68,6 +68,8 @@ class Relay:
             found = None
         if not isinstance(found, dict):
             raise UpstreamError('The model server answered with something that is not JSON.')
+        if found.get('error') and not found.get('choices') and not found.get('data'):
+            raise UpstreamError('The model server reported an error.')
         settling.usage = call.operation.reported(found)
         settling.output_bytes = usage.generated_bytes(found)
         await _settled(settling, 'success', 200)
@@ -131,7 +133,7 @@ class _Stream:
             return event
         if not isinstance(chunk, dict):
             return event
-        if 'error' in chunk and not chunk.get('choices'):
+        if chunk.get('error') and not chunk.get('choices'):
             raise UpstreamError('The model server reported an error in its stream.')
         self._settling.output_bytes += usage.generated_bytes(chunk)
         found = self._call.operation.reported(chunk)

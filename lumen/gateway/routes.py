@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote
 from uuid import uuid4
 
 import peewee
@@ -111,7 +110,7 @@ class Gateway:
             await self._models(request_id, scope, send)
         elif path.startswith('/v1/models/'):
             _allow(method, 'GET')
-            await self._model(request_id, scope, send, unquote(path.removeprefix('/v1/models/')))
+            await self._model(request_id, scope, send, path.removeprefix('/v1/models/'))
         else:
             raise NotFound(f'There is no {method} {path[:200]} here.', code='unknown_url')
 
