@@ -72,7 +72,9 @@ def _twice(section: str, names: Iterable[str], *, by_number: bool = False) -> It
 def _model(path: Path, model: Model) -> Iterator[Fault]:
     if not model.price.is_free:
         for key in ('context_window', 'max_output_tokens'):
-            if getattr(model, key) is None:
+            # What writes nothing that costs, as an embedding model, has no output to bound.
+            is_needed = key == 'context_window' or model.price.output > 0
+            if is_needed and getattr(model, key) is None:
                 yield Fault((*path, key), 'is missing: a model with a price must state it, so that a call can be held')
     for number, endpoint in enumerate(model.endpoints):
         where = (*path, 'endpoints', number, 'url')

@@ -8,10 +8,9 @@ from typing import Any
 from lumen import access
 from lumen.config.settings import Endpoint, Model, Settings
 from lumen.errors import Forbidden, NotFound
-from lumen.gateway import body as request_body
-from lumen.gateway import bounds
 from lumen.gateway.bounds import Bound
 from lumen.gateway.expectation import Expectation
+from lumen.gateway.operations import Operation
 from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ask, Held, Ledger
 from lumen.records import acknowledgements
@@ -19,13 +18,14 @@ from lumen.records import acknowledgements
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was let in: coins are held, and `content` is what goes to the model server."""
+    """A call that was let in: coins are held, and `outgoing` is what goes to the model server."""
 
+    operation: Operation
     held: Held
     model: Model
     endpoint: Endpoint
     bound: Bound
-    content: bytes
+    outgoing: dict[str, Any]
     streamed: bool
     wants_usage: bool
     identity: KeyIdentity
@@ -36,17 +36,26 @@ class Admission:
         self._ledger = ledger
         self._expectation = expectation
 
-    async def admit(self, request_id: str, identity: KeyIdentity, body: dict[str, Any], settings: Settings) -> Call:
-        """Hold coins for a checked chat completion.
+    async def admit(
+        self,
+        operation: Operation,
+        body: dict[str, Any],
+        *,
+        request_id: str,
+        identity: KeyIdentity,
+        settings: Settings,
+        site: str,
+    ) -> Call:
+        """Hold coins for a checked call. `site` is the address of the pages, for who has to go there.
 
         Raises NotFound (`model_not_found`), Forbidden (`acknowledgement_required`, `account_deactivated`,
         `no_budget`), InsufficientCoins or NotAuthenticated.
         """
         model = find_model(settings, identity, body['model'])
         if model.needs_ack and settings.api.consent:
-            _require_acknowledgement(identity, model, settings)
-        bound = bounds.of_chat(body, model)
-        streamed = body.get('stream') is True
+            _require_acknowledgement(identity, model, settings, site)
+        bound = operation.bound(body, model)
+        streamed = operation.generates and body.get('stream') is True
         ask = Ask(
             request_id=request_id,
             account_id=identity.account_id,
@@ -65,11 +74,12 @@ class Admission:
         held = await self._ledger.hold(ask)
         endpoint = model.endpoints[0]
         return Call(
+            operation=operation,
             held=held,
             model=model,
             endpoint=endpoint,
             bound=bound,
-            content=request_body.dump(_outgoing(body, model, endpoint, held)),
+            outgoing=_outgoing(operation, body, model, endpoint, held),
             streamed=streamed,
             wants_usage=_wants_usage(body),
             identity=identity,
@@ -88,9 +98,13 @@ def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
     return model
 
 
-def _outgoing(body: dict[str, Any], model: Model, endpoint: Endpoint, held: Held) -> dict[str, Any]:
+def _outgoing(
+    operation: Operation, body: dict[str, Any], model: Model, endpoint: Endpoint, held: Held
+) -> dict[str, Any]:
     """The caller's body with the model's remote name, its output bounded and, for streams, usage asked for."""
     outgoing = body | {'model': endpoint.model or model.name}
+    if not operation.generates:
+        return outgoing
     named = [name for name in ('max_tokens', 'max_completion_tokens') if body.get(name) is not None]
     for name in named:
         outgoing[name] = min(body[name], held.output_bound)
@@ -109,13 +123,13 @@ def _wants_usage(body: dict[str, Any]) -> bool:
     return isinstance(options, dict) and options.get('include_usage') is True
 
 
-def _require_acknowledgement(identity: KeyIdentity, model: Model, settings: Settings) -> None:
+def _require_acknowledgement(identity: KeyIdentity, model: Model, settings: Settings, site: str) -> None:
     digest = acknowledgements.digest_of(acknowledgements.message_of(settings, model))
     if (model.name, digest) in identity.accepted:
         return
-    page = f'{settings.app.url.rstrip("/")}/clients/{identity.account_id}'
     raise Forbidden(
-        f'The model "{model.name}" must be acknowledged before it can be used, on {page}.',
+        f'The model "{model.name}" must be acknowledged before it can be used, on the page of its client: '
+        f'{site}/clients/{identity.account_id}',
         code='acknowledgement_required',
         param='model',
     )

@@ -1,34 +1,47 @@
-"""The body of a request: read within its limit, parsed, and checked as far as a bound needs it."""
+"""The body of a request: read within its limits of size and time, parsed, and written again."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from starlette.types import Receive
 
 from lumen.errors import Invalid
-from lumen.gateway.errors import TooLarge
+from lumen.gateway.errors import TooLarge, TooSlow
 
-MAX_CHOICES = 128
-MAX_TOKENS = 2**31
-UNBOUNDED = ('background', 'previous_response_id')
-"""Fields that make a server do more than a bound can cover; refused when set."""
+MEGABYTE = 1_000_000
+MAX_DEPTH = 200
+"""The parser and the writer recurse; how deep they can differs between versions of Python."""
+
+IDLE_SECONDS = 60.0
 
 
 class Disconnected(Exception):
     """The caller left before the request was complete."""
 
 
-async def read(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, or Disconnected when the caller left."""
+async def read(
+    receive: Receive, headers: Mapping[bytes, bytes], max_bytes: int, idle_seconds: float = IDLE_SECONDS
+) -> bytes:
+    """The whole body.
+
+    Raises TooLarge, at once where its length says so; TooSlow when nothing comes for `idle_seconds`; or Disconnected
+    when the caller left.
+    """
     length = headers.get(b'content-length', b'')
     if length.isdigit() and int(length) > max_bytes:
         raise _too_large(max_bytes)
     received = bytearray()
     while True:
-        message = await receive()
+        try:
+            async with asyncio.timeout(idle_seconds):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow(f'The body stopped coming for {idle_seconds:g} seconds.') from None
         if message['type'] == 'http.disconnect':
             raise Disconnected
         received += message.get('body', b'')
@@ -39,38 +52,23 @@ async def read(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) ->
 
 
 def parse(content: bytes) -> dict[str, Any]:
-    """The JSON object. Raises Invalid for anything else."""
+    """The JSON object. Of a name that stands twice the last counts, here and so for the model server.
+
+    Raises Invalid for anything else, and for one that is nested more than MAX_DEPTH deep.
+    """
     try:
         found = json.loads(content.decode('utf-8'), parse_float=_finite, parse_constant=_constant)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise _too_deep('') from None
+    except ValueError:
         raise Invalid('The body is not valid JSON (UTF-8).') from None
     if not isinstance(found, dict):
         raise Invalid('The body must be a JSON object.')
+    if content.count(b'[') + content.count(b'{') > MAX_DEPTH:  # else it cannot be that deep
+        for name, value in found.items():
+            if _is_deeper(value, MAX_DEPTH - 1):
+                raise _too_deep(name)
     return found
-
-
-def check_chat(body: dict[str, Any]) -> None:
-    """Raises Invalid naming the first field of a chat completion that is missing or mistyped."""
-    if not isinstance(body.get('model'), str) or not body['model']:
-        raise Invalid('"model" must be the name of a model.', param='model')
-    messages = body.get('messages')
-    if not isinstance(messages, list) or not messages:
-        raise Invalid('"messages" must be a list with at least one message.', param='messages')
-    for number, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise Invalid('Each message must be an object.', param=f'messages[{number}]')
-    for name in ('max_tokens', 'max_completion_tokens'):
-        _check_integer(body, name, 1, MAX_TOKENS)
-    _check_integer(body, 'n', 1, MAX_CHOICES)
-    if body.get('stream') is not None and not isinstance(body['stream'], bool):
-        raise Invalid('"stream" must be true or false.', param='stream')
-    if body.get('stream_options') is not None and not isinstance(body['stream_options'], dict):
-        raise Invalid('"stream_options" must be an object.', param='stream_options')
-    if body.get('tools') is not None and not isinstance(body['tools'], list):
-        raise Invalid('"tools" must be a list.', param='tools')
-    for name in UNBOUNDED:
-        if body.get(name):
-            raise Invalid(f'"{name}" is not supported: what it costs cannot be bounded.', param=name)
 
 
 def dump(body: dict[str, Any]) -> bytes:
@@ -78,12 +76,12 @@ def dump(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(',', ':')).encode()
 
 
-def _check_integer(body: dict[str, Any], name: str, least: int, most: int) -> None:
-    value = body.get(name)
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise Invalid(f'"{name}" must be a whole number from {least} to {most}.', param=name)
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def _finite(text: str) -> float:
@@ -97,5 +95,10 @@ def _constant(text: str) -> NoReturn:
     raise ValueError(text)
 
 
+def _too_deep(name: str) -> Invalid:
+    where = f'"{name[:200]}"' if name else 'The body'
+    return Invalid(f'{where} is nested more than {MAX_DEPTH} deep.', param=name[:200] or None)
+
+
 def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(f'The body is larger than {max_bytes // 1_000_000} MB.')
+    return TooLarge(f'The body is larger than {max_bytes // MEGABYTE} MB ({max_bytes:,} bytes).')

@@ -1,14 +1,13 @@
 """A model server to try things with: it says what it was told, and counts tokens truly.
 
-A token is a word or a single other character, together with the white space before it. Each message costs one more
-token for its role, each image 100. A request may carry `"echo": {...}` with the fields of `EchoOptions`.
+Each message costs one token for its role, each image 100. A request may carry `"echo": {...}` with the fields of
+`EchoOptions`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,8 +17,8 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-TOKEN = re.compile(r'\s*(?:\w+|[^\w\s])|\s+\Z')
-IMAGE_TOKENS = 100
+from lumen.gateway import echo_embeddings
+from lumen.gateway.echo_tokens import count_input, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +34,16 @@ class EchoOptions:
     """Say so many words instead of what was told."""
 
 
+MOST = {'delay_seconds': 3600.0, 'chunk_delay_seconds': 3600.0, 'stop_after_chunks': 10**9, 'tokens': 100_000}
+"""What a request may tell it at most: the server may be within the process of the gateway."""
+
+
 class BrokenOff(Exception):
     """The server was told to stop in mid-stream: the connection closes without an end."""
 
 
 def echo_app(options: EchoOptions | None = None) -> ASGIApp:
-    """The server as an ASGI app: `/v1/models` and `/v1/chat/completions`, JSON and server-sent events."""
+    """The server as an ASGI app: `/v1/models`, `/v1/chat/completions` (JSON and events) and `/v1/embeddings`."""
     usual = options or EchoOptions()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,31 +56,12 @@ def echo_app(options: EchoOptions | None = None) -> ASGIApp:
         elif path == '/v1/chat/completions' and method == 'POST':
             with suppress(BrokenOff):
                 await _chat(await _body(receive), usual, send)
+        elif path == '/v1/embeddings' and method == 'POST':
+            await _embeddings(await _body(receive), usual, send)
         else:
             await _json(send, 404, _error(f'no {method} {path}', 'not_found'))
 
     return app
-
-
-def tokens(text: str) -> list[str]:
-    """The text cut into tokens; joined, they are the text again."""
-    return TOKEN.findall(text)
-
-
-def count_input(body: dict[str, Any]) -> int:
-    """The tokens of everything that was sent to be read."""
-    total = sum(len(tokens(text)) for text in _texts([body.get('tools'), body.get('functions')]))
-    for message in body.get('messages', ()):
-        total += 1
-        content = message.get('content')
-        for part in content if isinstance(content, list) else [content]:
-            if isinstance(part, dict) and part.get('type') == 'image_url':
-                total += IMAGE_TOKENS
-            elif isinstance(part, dict):
-                total += len(tokens(str(part.get('text', ''))))
-            elif isinstance(part, str):
-                total += len(tokens(part))
-    return total
 
 
 async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
@@ -85,9 +69,10 @@ async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> 
         await _json(send, 400, _error('"messages" must be a list', 'invalid_request'))
         return
     options = _told(body, usual)
-    await asyncio.sleep(options.delay_seconds)
-    if options.status != 200:
-        await _json(send, options.status, _error(f'told to fail with {options.status}', 'told_to_fail'))
+    if options is None:
+        await _json(send, 400, _error('"echo" holds what cannot be done', 'invalid_request'))
+        return
+    if await _failed(options, send):
         return
     said = tokens(_last_text(body['messages'])) if options.tokens is None else [' word'] * options.tokens
     most = body.get('max_completion_tokens') or body.get('max_tokens')
@@ -97,6 +82,23 @@ async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> 
         await answer.stream(send)
     else:
         await _json(send, 200, answer.whole())
+
+
+async def _embeddings(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
+    options = _told(body or {}, usual)
+    answer = echo_embeddings.answer(body or {}, with_usage=not (options or usual).omit_usage)
+    if options is None or answer is None:
+        await _json(send, 400, _error('"input", "dimensions" or "echo" holds what cannot be done', 'invalid_request'))
+    elif not await _failed(options, send):
+        await _json(send, 200, answer)
+
+
+async def _failed(options: EchoOptions, send: Send) -> bool:
+    """Wait as long as it was told; whether it then answered with the failure that it was told."""
+    await asyncio.sleep(options.delay_seconds)
+    if options.status != 200:
+        await _json(send, options.status, _error(f'told to fail with {options.status}', 'told_to_fail'))
+    return options.status != 200
 
 
 class _Answer:
@@ -162,12 +164,23 @@ class _Answer:
         }
 
 
-def _told(body: dict[str, Any], usual: EchoOptions) -> EchoOptions:
+def _told(body: dict[str, Any], usual: EchoOptions) -> EchoOptions | None:
+    """The options of a request; None when one of them cannot be."""
     told = body.get('echo')
     if not isinstance(told, dict):
         return usual
     known = {field.name for field in fields(EchoOptions)}
-    return replace(usual, **{name: value for name, value in told.items() if name in known})
+    told = {name: value for name, value in told.items() if name in known}
+    return replace(usual, **told) if all(_can_be(name, value) for name, value in told.items()) else None
+
+
+def _can_be(name: str, value: Any) -> bool:
+    if name == 'omit_usage':
+        return isinstance(value, bool)
+    if name == 'status':
+        return type(value) is int and 200 <= value <= 599
+    most = MOST[name]
+    return type(value) in {int, type(most)} and 0 <= value <= most
 
 
 def _last_text(messages: list[dict[str, Any]]) -> str:
@@ -176,20 +189,8 @@ def _last_text(messages: list[dict[str, Any]]) -> str:
             content = message.get('content')
             if isinstance(content, list):
                 return ''.join(str(part.get('text', '')) for part in content if isinstance(part, dict))
-            return content or ''
+            return content if isinstance(content, str) else ''
     return ''
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
 
 
 async def _body(receive: Receive) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ TYPES = {
     403: 'permission_error',
     404: 'invalid_request_error',
     405: 'invalid_request_error',
+    408: 'invalid_request_error',
     413: 'invalid_request_error',
     429: 'rate_limit_error',
 }
@@ -34,6 +35,11 @@ class UpstreamError(LumenError):
 class TooLarge(LumenError):
     code = 'request_too_large'
     status = 413
+
+
+class TooSlow(LumenError):
+    code = 'request_timeout'
+    status = 408
 
 
 class MethodNotAllowed(LumenError):

@@ -28,7 +28,8 @@ class Expectation:
 
     def input_tokens(self, model: str, bound: Bound) -> int:
         averages = self._of(model)
-        return min(bound.input, math.ceil(bound.text_bytes * averages.input_tokens_per_byte) + 100 * bound.images)
+        text = math.ceil(bound.text_bytes * averages.input_tokens_per_byte)
+        return min(bound.input, text + bound.token_ids + 100 * bound.images)
 
     def output_tokens(self, model: str, bound: Bound) -> int:
         return min(bound.output, math.ceil(self._of(model).tokens_per_answer)) * bound.choices
@@ -40,11 +41,12 @@ class Expectation:
     def learn(self, model: str, bound: Bound, input_tokens: int, output_tokens: int, output_bytes: int) -> None:
         """Take in what a model server reported for a whole call."""
         averages = self._models.setdefault(model, Averages())
-        if bound.text_bytes and not bound.images:
+        if bound.text_bytes and not bound.images and not bound.token_ids:
             averages.input_tokens_per_byte = _moved(averages.input_tokens_per_byte, input_tokens / bound.text_bytes)
         if output_bytes:
             averages.output_tokens_per_byte = _moved(averages.output_tokens_per_byte, output_tokens / output_bytes)
-        averages.tokens_per_answer = _moved(averages.tokens_per_answer, output_tokens / bound.choices)
+        if bound.output:
+            averages.tokens_per_answer = _moved(averages.tokens_per_answer, output_tokens / bound.choices)
 
     def _of(self, model: str) -> Averages:
         return self._models.get(model) or Averages()

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import Send
 
+from lumen.gateway import body as request_body
 from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
 from lumen.gateway.errors import UpstreamError
@@ -34,13 +35,16 @@ class Relay:
         settling = Settling(call, self._ledger, self._expectation)
         stream = _Stream(call, settling, send)
         try:
-            async with self._upstream.post(call.endpoint, '/chat/completions', call.content) as answer:
+            content = request_body.dump(call.outgoing)
+            async with self._upstream.post(call.endpoint, call.operation.path, content) as answer:
                 if answer.status != 200:
                     await self._refused(call, settling, answer, send)
-                elif answer.headers.get('content-type', '').startswith('text/event-stream'):
+                elif not answer.headers.get('content-type', '').lower().startswith('text/event-stream'):
+                    await self._whole(call, settling, answer, send)
+                elif call.streamed:
                     await stream.relay(answer)
                 else:
-                    await self._whole(call, settling, answer, send)
+                    raise UpstreamError('The model server answered with a stream, for which nobody asked.')
         except UpstreamError as error:
             if stream.has_started:
                 await stream.break_off(error)
@@ -64,7 +68,9 @@ class Relay:
             found = None
         if not isinstance(found, dict):
             raise UpstreamError('The model server answered with something that is not JSON.')
-        settling.usage = usage.reported(found)
+        if found.get('error') and not found.get('choices') and not found.get('data'):
+            raise UpstreamError('The model server reported an error.')
+        settling.usage = call.operation.reported(found)
         settling.output_bytes = usage.generated_bytes(found)
         await _settled(settling, 'success', 200)
         await errors.answer(send, call.held.request_id, 200, content)
@@ -127,10 +133,10 @@ class _Stream:
             return event
         if not isinstance(chunk, dict):
             return event
-        if 'error' in chunk and not chunk.get('choices'):
+        if chunk.get('error') and not chunk.get('choices'):
             raise UpstreamError('The model server reported an error in its stream.')
         self._settling.output_bytes += usage.generated_bytes(chunk)
-        found = usage.reported(chunk)
+        found = self._call.operation.reported(chunk)
         if found is None:
             return event
         self._settling.usage = found

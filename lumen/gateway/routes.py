@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote
 from uuid import uuid4
 
 import structlog
@@ -21,18 +21,19 @@ from lumen.gateway import body as request_body
 from lumen.gateway import errors
 from lumen.gateway.admission import Admission, find_model
 from lumen.gateway.auth import Authenticator
-from lumen.gateway.body import Disconnected
+from lumen.gateway.body import MEGABYTE, Disconnected
+from lumen.gateway.calls import Calls
 from lumen.gateway.expectation import Expectation
+from lumen.gateway.operations import BY_ADDRESS, Operation
 from lumen.gateway.relay import Relay
 from lumen.gateway.upstream import Upstream
-from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ledger
 from lumen.ledger.ledger import SettingsSource
 
 log = structlog.get_logger()
 
 GRACE_SECONDS = 30.0
-MEGABYTE = 1_000_000
+HOST = re.compile(r'[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?')
 OWNER = 'lumen'
 CREATED = 1_700_000_000
 """OpenAI's model objects state when a model was made; nobody knows, and clients insist on a number."""
@@ -48,7 +49,7 @@ class Gateway:
         self._authenticator = Authenticator(database, key_secret)
         self._admission = Admission(ledger, expectation)
         self._relay = Relay(self._upstream, ledger, expectation)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = Calls()
         self._watching: asyncio.Task[None] | None = None
         self._is_stopping = False
 
@@ -59,12 +60,7 @@ class Gateway:
     async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Let calls in flight finish, at most `grace_seconds`; what is left then is cut off and settled."""
         self._is_stopping = True
-        if self._calls:
-            _, left = await asyncio.wait(self._calls, timeout=grace_seconds)
-            for call in left:
-                call.cancel()
-            if left:
-                await asyncio.wait(left)
+        await self._calls.finish(grace_seconds)
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -104,49 +100,38 @@ class Gateway:
             raise LumenError('Lumen is shutting down.', code='unavailable', status=503)
         path: str = scope['path']
         method: str = scope['method']
-        if path == '/v1/chat/completions':
+        if (operation := BY_ADDRESS.get(path)) is not None:
             _allow(method, 'POST')
-            await self._chat(request_id, scope, receive, send)
+            await self._call(operation, request_id, scope, receive, send)
         elif path == '/v1/models':
             _allow(method, 'GET')
             await self._models(request_id, scope, send)
         elif path.startswith('/v1/models/'):
             _allow(method, 'GET')
-            await self._model(request_id, scope, send, unquote(path.removeprefix('/v1/models/')))
+            await self._model(request_id, scope, send, path.removeprefix('/v1/models/'))
         else:
             raise NotFound(f'There is no {method} {path[:200]} here.', code='unknown_url')
 
-    async def _chat(self, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call(self, operation: Operation, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope['headers'])
-        settings = self._configuration.current
+        max_bytes = self._configuration.current.api.max_body_mb * MEGABYTE
         identity = await self._authenticator.identify(headers)
-        body = request_body.parse(await request_body.read(receive, headers, settings.api.max_body_mb * MEGABYTE))
-        request_body.check_chat(body)
-        gone = asyncio.create_task(_disconnect(receive))
-        work = asyncio.create_task(self._call(request_id, identity, body, send, gone.done))
-        self._calls.add(work)
-        work.add_done_callback(self._calls.discard)
-        try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not work.done():
-                work.cancel()
-                with suppress(asyncio.CancelledError):
-                    await work
-            gone.cancel()
-        if not work.cancelled():
-            work.result()
+        body = request_body.parse(await request_body.read(receive, headers, max_bytes))
+        operation.check(body)
 
-    async def _call(
-        self,
-        request_id: str,
-        identity: KeyIdentity,
-        body: dict[str, Any],
-        send: Send,
-        has_left: Callable[[], bool],
-    ) -> None:
-        call = await self._admission.admit(request_id, identity, body, self._configuration.current)
-        await self._relay.run(call, send, has_left)
+        async def work(has_left: Callable[[], bool]) -> None:
+            settings = self._configuration.current
+            call = await self._admission.admit(
+                operation,
+                body,
+                request_id=request_id,
+                identity=identity,
+                settings=settings,
+                site=settings.app.url.rstrip('/') or _site(scope, headers),
+            )
+            await self._relay.run(call, send, has_left)
+
+        await self._calls.run(receive, work)
 
     async def _models(self, request_id: str, scope: Scope, send: Send) -> None:
         identity = await self._authenticator.identify(dict(scope['headers']))
@@ -171,6 +156,10 @@ def _allow(method: str, allowed: str) -> None:
         raise errors.MethodNotAllowed(f'{method} is not possible here; use {allowed}.', allowed)
 
 
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())['type'] != 'http.disconnect':
-        pass
+def _site(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+    """Where this request itself came to, as good a guess as any where no `app.url` says it. Empty when unclear.
+
+    Headers that a proxy would add are not believed: anybody can send them.
+    """
+    host = headers.get(b'host', b'').decode('latin-1')
+    return f'{scope["scheme"]}://{host}' if HOST.fullmatch(host) else ''

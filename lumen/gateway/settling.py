@@ -9,7 +9,7 @@ import structlog
 
 from lumen.gateway.admission import Call
 from lumen.gateway.expectation import Expectation
-from lumen.gateway.usage import Usage
+from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ class Settling:
 
     def _used(self) -> tuple[Usage, bool]:
         call, name = self._call, self._call.model.name
-        if self.usage is not None:
+        if self.usage is not None and not is_nonsense(self.usage, call.bound, call.model):
             self._expectation.learn(
                 name, call.bound, self.usage.input_tokens, self.usage.output_tokens, self.output_bytes
             )

@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from lumen.config.settings import Model
+from lumen.gateway.bounds import FREE_CONTEXT, Bound
+
 MOST_TOKENS = 10**9
-"""A report of more than this is nonsense and counts as none."""
+NONSENSE = 10
+"""A report of more than MOST_TOKENS, or of so many times what the model can take, is nonsense and counts as none.
+
+One of less, beyond the bound, is believed: the endpoint exceeded it.
+"""
 
 TEXTS = ('content', 'reasoning', 'reasoning_content', 'refusal', 'text')
 
@@ -26,6 +33,20 @@ def reported(answer: dict[str, Any]) -> Usage | None:
         return None
     read, written = usage.get('prompt_tokens'), usage.get('completion_tokens')
     return Usage(read, written) if _is_count(read) and _is_count(written) else None
+
+
+def reported_input(answer: dict[str, Any]) -> Usage | None:
+    """The usage in an answer that generates nothing, where a model server may leave the output out."""
+    usage = answer.get('usage')
+    read = usage.get('prompt_tokens') if isinstance(usage, dict) else None
+    return Usage(read, 0) if _is_count(read) else None
+
+
+def is_nonsense(found: Usage, bound: Bound, model: Model) -> bool:
+    """Whether no model server can have used so much on this call."""
+    window = model.context_window or FREE_CONTEXT
+    most_input, most_output = max(window, bound.input), window * bound.choices
+    return found.input_tokens > NONSENSE * most_input or found.output_tokens > NONSENSE * most_output
 
 
 def generated_bytes(answer: dict[str, Any]) -> int:

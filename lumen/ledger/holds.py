@@ -102,7 +102,7 @@ def _afford(ask: Ask, refilled: Refill, held: int, pool: Pool, moment: int) -> t
     expected = ask.price.cost(ask.expected_input_tokens, ask.expected_output_tokens)
     if held == 0 and expected <= refilled.balance:
         tokens = ask.price.affordable_output_tokens(refilled.balance, ask.expected_input_tokens) // ask.choices
-        if tokens >= 1:
+        if tokens >= 1 or ask.output_bound == 0:
             return refilled.balance, min(ask.output_bound, tokens)
     raise _insufficient(bound, refilled, held, pool, moment)
 

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lumen.errors import LumenError
+from lumen.server.http import Http
 
 GRACE_SECONDS = 30
 """How long calls in flight may take to finish after the order to stop."""
@@ -56,7 +57,7 @@ def run(app: ASGIApp, listener: socket.socket, *, on_listening: Callable[[], Non
     config = uvicorn.Config(
         app,
         loop='uvloop',
-        http='httptools',
+        http=Http,
         ws='websockets-sansio',
         lifespan='on' if lifespan else 'off',
         interface='asgi3',

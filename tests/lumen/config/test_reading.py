@@ -100,12 +100,22 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
             model().replace('    context_window: 100\n', ''),
             'models[0].context_window: is missing: a model with a price',
         ),
+        (
+            model().replace('    max_output_tokens: 10\n', ''),
+            'models[0].max_output_tokens: is missing: a model with a price',
+        ),
         (model().replace('    output_cost_per_million: 0.25\n', ''), 'models[0].output_cost_per_million: is missing'),
         ('models: [{name: m, input_cost_per_million: 0, output_cost_per_million: 0, endpoints: []}]', 'not be empty'),
     ],
 )
 def test_each_kind_of_fault_is_told_in_words(text: str, fault: str):
     assert any(fault in found for found in faults(text)), faults(text)
+
+
+def test_a_model_that_writes_nothing_that_costs_needs_no_limit_of_its_output():
+    embedding = model().replace('    max_output_tokens: 10\n', '')
+    loaded = good(embedding.replace('output_cost_per_million: 0.25', 'output_cost_per_million: 0'))
+    assert loaded.settings.models[0].max_output_tokens is None
 
 
 def test_faults_between_keys_are_named_beside_those_of_keys():

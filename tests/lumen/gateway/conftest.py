@@ -28,6 +28,7 @@ from lumen.identity import keys
 from lumen.identity.permissions import COMMAND_LINE
 from lumen.ledger import Ledger
 from lumen.ledger.check import differences
+from lumen.server.http import Http
 from tests.lumen import factories
 
 ROOT = Path(__file__).parents[3]
@@ -66,6 +67,7 @@ class Script:
     waits_after: int | None = None
     received: list[dict[str, Any]] = field(default_factory=list)
     received_headers: list[dict[str, str]] = field(default_factory=list)
+    received_paths: list[str] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
 
 
@@ -85,6 +87,7 @@ class Scripted(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         script = self.server.script
         script.received.append(json.loads(self.rfile.read(int(self.headers['content-length']))))
+        script.received_paths.append(self.path)
         script.received_headers.append({name.lower(): value for name, value in self.headers.items()})
         if script.waits_after == -1 and not self._wait(script):
             return
@@ -215,7 +218,14 @@ class Running:
     async def _serve(self) -> None:
         await self.gateway.start()
         config = uvicorn.Config(
-            self.gateway.app, port=0, interface='asgi3', log_config=None, lifespan='off', timeout_graceful_shutdown=1
+            self.gateway.app,
+            port=0,
+            interface='asgi3',
+            http=Http,
+            proxy_headers=False,
+            log_config=None,
+            lifespan='off',
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         serving = asyncio.create_task(self._server.serve())

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from lumen.config.settings import Model
 from lumen.errors import Invalid
 from lumen.gateway import body as request_body
-from lumen.gateway import bounds
-from lumen.gateway.echo import count_input, tokens
+from lumen.gateway import bounds, checks
+from lumen.gateway.echo_tokens import count_input, tokens
 
 
 def model(**changes: Any) -> Model:
@@ -96,7 +96,7 @@ def test_the_smallest_limit_bounds_the_output(changes: dict[str, Any], output: i
 )
 def test_what_cannot_be_bounded_names_its_field(body: dict[str, Any], param: str):
     with pytest.raises(Invalid) as refused:
-        request_body.check_chat(body)
+        checks.chat(body)
     assert refused.value.param == param
 
 

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import quote
 
 import httpx2
 import openai
@@ -14,7 +15,7 @@ import pytest
 
 import models
 from lumen.config.settings import Settings
-from lumen.gateway.echo import count_input, tokens
+from lumen.gateway.echo_tokens import count_input, tokens
 from tests.lumen.gateway.conftest import Running, ScriptedServer, configured, wait_until
 
 Run = Callable[[Settings], Running]
@@ -172,6 +173,15 @@ def test_models_are_listed_and_described_as_far_as_the_account_may_use_them(run:
         assert hidden.value.code == 'model_not_found'
         messages.add(hidden.value.message.replace(name, ''))
     assert len(messages) == 1
+
+
+@pytest.mark.parametrize('name', ['50%', 'a%41', 'a b', 'a+b', 'é?#', 'org/sub/name:latest'])
+def test_a_model_is_found_by_its_escaped_name_unescaped_once(run: Run, name: str):
+    running = run(configured('builtin:echo', name=name))
+    assert running.openai.models.retrieve(name).id == name
+    headers = {'authorization': f'Bearer {running.key}'}
+    head = httpx2.head(f'{running.address}/v1/models/{quote(name, safe="")}', headers=headers)
+    assert (head.status_code, head.content) == (200, b'')
 
 
 def test_the_builtin_model_behaves_like_the_one_in_another_process(run: Run):

@@ -41,7 +41,7 @@ def call(running: Running, **more: Any) -> httpx2.Response:
         (408, 504, 'upstream_timeout'),
         (500, 502, 'upstream_error'),
         (503, 502, 'upstream_error'),
-        (302, 502, 'upstream_error'),
+        *((status, 502, 'upstream_error') for status in (201, 202, 204, 206, 301, 302, 304, 307)),
     ],
 )
 @pytest.mark.parametrize('stream', [False, True])
@@ -108,6 +108,18 @@ def test_a_stream_that_stalls_is_ended_with_an_error_event(run: Run, scripted: S
     running.assert_settled()
 
 
+@pytest.mark.parametrize('encoding', ['gzip', 'deflate', 'br', 'zstd'])
+@pytest.mark.parametrize('stream', [False, True])
+def test_an_answer_that_cannot_be_decoded(run: Run, scripted: ScriptedServer, encoding: str, stream: bool):
+    scripted.script.headers = {'content-encoding': encoding} | (STREAM if stream else {})
+    scripted.script.parts = [chunk('one') * 50]
+    running = run(configured(scripted.address))
+    response = call(running, stream=stream)
+    assert (response.status_code, response.json()['error']['code']) == (502, 'upstream_error')
+    assert running.requests()[0].outcome == 'upstream_error'
+    running.assert_settled()
+
+
 @pytest.mark.parametrize('content', [b'', b'<html>', b'[1]', b'{"choices": ', b'\xff\xfe'])
 def test_an_answer_that_is_not_json(run: Run, scripted: ScriptedServer, content: bytes):
     scripted.script.parts = [content]
@@ -143,6 +155,75 @@ def test_usage_that_is_not_reported_is_estimated_and_says_so(
     assert (request.outcome, request.estimated) == ('usage_missing', True)
     assert request.output_tokens == len(text) // 4
     assert request.input_tokens > 0
+    running.assert_settled()
+
+
+@pytest.mark.parametrize(('read', 'written'), [(5, 10**9), (10**9, 5), (81_921, 5), (5, 81_921)])
+@pytest.mark.parametrize('stream', [False, True])
+def test_usage_that_no_model_can_have_is_estimated_and_says_so(
+    run: Run, scripted: ScriptedServer, read: int, written: int, stream: bool
+):
+    usage = {'prompt_tokens': read, 'completion_tokens': written}
+    if stream:
+        scripted.script.headers = STREAM
+        scripted.script.parts = [chunk('word ' * 8, usage=usage), b'data: [DONE]\n\n']
+    else:
+        answer = {'choices': [{'message': {'content': 'word ' * 8}}], 'usage': usage}
+        scripted.script.parts = [json.dumps(answer).encode()]
+    running = run(configured(scripted.address))
+    assert call(running, stream=stream).status_code == 200
+    (request,) = running.requests()
+    assert (request.outcome, request.estimated) == ('usage_missing', True)
+    assert (request.output_tokens, request.shortfall) == (10, 0)
+    assert request.input_tokens < 100
+    running.assert_settled()
+
+
+def test_a_stream_for_which_nobody_asked_is_not_an_answer(run: Run, scripted: ScriptedServer):
+    scripted.script.headers = {'content-type': 'Text/Event-Stream; charset=utf-8'}
+    scripted.script.parts = [chunk('one'), b'data: [DONE]\n\n']
+    running = run(configured(scripted.address))
+    response = call(running)
+    assert (response.status_code, response.json()['error']['code']) == (502, 'upstream_error')
+    assert (running.requests()[0].outcome, running.requests()[0].cost) == ('upstream_error', 0)
+    assert call(running, stream=True).text.endswith('data: [DONE]\n\n')
+    running.assert_settled()
+
+
+def test_a_whole_answer_to_who_asked_for_a_stream_is_passed_on_as_it_is(run: Run, scripted: ScriptedServer):
+    usage = {'prompt_tokens': 5, 'completion_tokens': 6}
+    scripted.script.parts = [json.dumps({'choices': [{'message': {'content': 'one'}}], 'usage': usage}).encode()]
+    running = run(configured(scripted.address))
+    response = call(running, stream=True)
+    assert response.headers['content-type'] == 'application/json'
+    assert response.content == scripted.script.parts[0]
+    (request,) = running.requests()
+    assert (request.outcome, request.input_tokens, request.output_tokens) == ('success', 5, 6)
+    running.assert_settled()
+
+
+def test_an_error_that_the_server_calls_a_success_is_an_error(run: Run, scripted: ScriptedServer):
+    scripted.script.parts = [b'{"error": {"message": "out of memory"}}']
+    running = run(configured(scripted.address))
+    response = call(running)
+    assert (response.status_code, response.json()['error']['code']) == (502, 'upstream_error')
+    assert running.requests()[0].cost == 0
+    running.assert_settled()
+
+
+@pytest.mark.parametrize('stream', [False, True])
+def test_an_error_that_is_null_is_none(run: Run, scripted: ScriptedServer, stream: bool):
+    usage = {'prompt_tokens': 5, 'completion_tokens': 6}
+    if stream:
+        last = b'data: ' + json.dumps({'choices': [], 'usage': usage, 'error': None}).encode() + b'\n\n'
+        scripted.script.headers = STREAM
+        scripted.script.parts = [chunk('one', error=None), last, b'data: [DONE]\n\n']
+    else:
+        scripted.script.parts = [json.dumps({'choices': [], 'usage': usage, 'error': None}).encode()]
+    running = run(configured(scripted.address))
+    assert call(running, stream=stream).status_code == 200
+    (request,) = running.requests()
+    assert (request.outcome, request.input_tokens, request.output_tokens) == ('success', 5, 6)
     running.assert_settled()
 
 
@@ -187,6 +268,22 @@ def test_the_echo_server_can_be_told_to_misbehave(run: Run):
         assert [request.outcome for request in running.requests()] == ['upstream_error_midstream', 'usage_missing']
         assert call(running, echo={'status': 503}).status_code == 502
         running.assert_settled()
+
+
+@pytest.mark.parametrize(
+    'told',
+    [{'tokens': 10**12}, {'tokens': 'x'}, {'delay_seconds': 'x'}, {'status': 7}, {'omit_usage': 1}, {'tokens': None}],
+)
+def test_the_echo_within_the_gateway_refuses_what_would_harm_it(
+    run: Run, told: dict[str, Any], caplog: pytest.LogCaptureFixture
+):
+    running = run(configured('builtin:echo'))
+    for stream in (False, True):
+        response = call(running, echo=told, stream=stream)
+        assert (response.status_code, response.json()['error']['code']) == (400, 'invalid_request')
+    assert call(running, messages=[{'role': 'user', 'content': {'text': 'no text'}}]).status_code == 200
+    assert 'exception' not in caplog.text
+    running.assert_settled()
 
 
 def test_a_caller_who_leaves_in_mid_stream_pays_for_what_was_generated(run: Run, scripted: ScriptedServer):

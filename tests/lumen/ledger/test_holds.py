@@ -74,6 +74,13 @@ def test_near_empty_a_call_holds_all_that_is_left_and_its_output_is_bounded(data
         place_for(database, client, low)
 
 
+def test_near_empty_a_call_that_writes_nothing_needs_no_coins_for_output(database: Database):
+    low = settings(max='10', refresh='0', starting='0.05')
+    client = database.write_now(open_client, low)
+    held = place_for(database, client, low, output_bound=0, expected_output_tokens=0)
+    assert (held.amount, held.output_bound, held.bounded_by_pool) == (COIN // 20, 0, False)
+
+
 def test_near_empty_is_refused_while_another_call_is_pending(database: Database):
     low = settings(max='10', refresh='0', starting='1.5')
     client = database.write_now(open_client, low)
