@@ -92,7 +92,7 @@ async def sign_out(request: Request) -> Response:
     """End the session on the server, and send every page that it has open to the sign-in page."""
     if not is_same_origin(request):
         return await errors.refusal(
-            request, 403, 'You are still signed in', 'Signing out works from the menu with your name only.'
+            request, 403, 'You were not signed out', 'Signing out works from the menu with your name only.'
         )
     cookie = request.cookies.get(sessions.COOKIE)
     if cookie is not None:

@@ -22,8 +22,9 @@ def help_link(topic: str, label: str) -> None:
 
 def help_mark(topic: str) -> None:
     """A question mark beside a heading. What it leads to is said on hover and to screen readers."""
+    address = _address(topic)
     said = f'Help: {TOPICS[topic]}'
-    with tag('a', 'help-mark', href=_address(topic), aria_label=said, title=said):
+    with tag('a', 'help-mark', href=address, aria_label=said, title=said):
         ui.icon('help_outline').props('aria-hidden=true')
 
 

@@ -118,7 +118,7 @@ def test_a_database_that_does_not_answer_is_told_before_one_gives_up(tmp_path: P
         ('POST', '/clients', 405, 'This address is no page'),
         ('GET', '/sign-out', 405, 'This address is no page'),
         ('GET', '/sign-in/dev', 405, 'This address is no page'),
-        ('POST', '/sign-out', 403, 'You are still signed in'),
+        ('POST', '/sign-out', 403, 'You were not signed out'),
         ('POST', '/sign-in/dev', 403, 'You cannot sign in like this'),
     ],
 )
