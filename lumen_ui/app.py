@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from nicegui import app as pages_app
 from nicegui import ui
 from starlette.types import ASGIApp
 
@@ -22,7 +21,7 @@ def mount(services: Services) -> ASGIApp:
     """The pages, with static files, socket and lifespan. Once a process: NiceGUI keeps its pages in one place."""
     provided.provide(services)
     theme.install()
-    pages_app.on_page_exception(errors.broken)
+    errors.install()
     host = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     ui.run_with(
         host,

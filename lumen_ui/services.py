@@ -36,3 +36,9 @@ def services_of(request: Request) -> Services:
 def provide(services: Services) -> None:
     """Make `services` what `services_of` finds."""
     app.state.services = services
+
+
+def public_address(request: Request) -> str:
+    """Scheme and host under which people and programs reach Lumen: as configured, or as this request did."""
+    configured = services_of(request).settings.app.url
+    return configured.rstrip('/') or f'{request.url.scheme}://{request.url.netloc}'

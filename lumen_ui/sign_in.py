@@ -8,14 +8,15 @@ from urllib.parse import quote, urlsplit
 import structlog
 from nicegui import Client, app, ui
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from lumen.config.settings import Settings
-from lumen.errors import LumenError
+from lumen.errors import DatabaseUnavailable, LumenError
 from lumen.identity import people, sessions
 from lumen_ui.components.markup import tag, text
 from lumen_ui.guard import SIGN_IN, safe_next, visitor_of
 from lumen_ui.layout import frame, link
+from lumen_ui.pages import errors
 from lumen_ui.services import services_of
 
 log = structlog.get_logger()
@@ -54,7 +55,9 @@ async def sign_in_dev(request: Request) -> Response:
     form = await request.form()
     wanted, email = safe_next(str(form.get('next', ''))), str(form.get('email', ''))
     if not is_same_origin(request) or not is_local(request):
-        return PlainTextResponse('Dev users can only sign in on this machine, from this page.', status_code=403)
+        return await errors.refusal(
+            request, 403, 'You cannot sign in like this', 'Dev users can only sign in on this machine, from this page.'
+        )
     services = services_of(request)
     settings = services.settings
 
@@ -65,6 +68,8 @@ async def sign_in_dev(request: Request) -> Response:
 
     try:
         cookie = await services.database.write(begin)
+    except DatabaseUnavailable:
+        raise
     except LumenError as error:
         problem = error.code if error.code in PROBLEMS else 'forbidden'
         return RedirectResponse(f'{SIGN_IN}?problem={problem}&next={quote(wanted, safe="/")}', status_code=303)
@@ -86,7 +91,9 @@ async def sign_in_dev(request: Request) -> Response:
 async def sign_out(request: Request) -> Response:
     """End the session on the server, and send every page that it has open to the sign-in page."""
     if not is_same_origin(request):
-        return PlainTextResponse('Sign out from a page of this site.', status_code=403)
+        return await errors.refusal(
+            request, 403, 'You were not signed out', 'Signing out works from the menu with your name only.'
+        )
     cookie = request.cookies.get(sessions.COOKIE)
     if cookie is not None:
         await services_of(request).database.write(sessions.end, cookie)
