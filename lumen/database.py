@@ -15,15 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import peewee
 import structlog
 
 import models
-from lumen.errors import ConfigurationError, LumenError
+from lumen.engine import SqliteEngine, connect
+from lumen.errors import LumenError
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -31,56 +30,8 @@ T = TypeVar('T')
 log = structlog.get_logger()
 
 MAX_BATCH = 256
-BUSY_TIMEOUT_MS = 10_000
 ATTEMPTS = 5
 """How often a batch is tried again when the database, not a statement of ours, is in the way (deadlock, lost link)."""
-
-
-class _OffLoop:
-    """Refuses to run SQL on a thread with a running event loop, where it would stop every other request."""
-
-    now: Callable[[], int]
-
-    def execute_sql(self, sql: str, params: Any = None) -> Any:
-        if asyncio._get_running_loop() is not None:
-            raise RuntimeError(f'a query on the event loop: {sql[:200]}')
-        return super().execute_sql(sql, params)  # type: ignore[misc]  # completed by the peewee class beside it
-
-
-class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
-    pass
-
-
-class PostgresqlEngine(_OffLoop, peewee.PostgresqlDatabase):
-    pass
-
-
-Engine = SqliteEngine | PostgresqlEngine
-
-
-def connect(url: str) -> Engine:
-    """The engine for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host/name?...`.
-
-    Raises ConfigurationError for any other address. The connection itself is made by the first query.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == 'sqlite':
-        path = unquote(parts.path)[1:]
-        if not path or path == ':memory:':
-            raise ConfigurationError(
-                'database.url: an SQLite database needs a file, for example sqlite:///data/lumen.db'
-            )
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return SqliteEngine(
-            path,
-            pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
-        )
-    if parts.scheme in ('postgresql', 'postgres'):
-        # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
-        return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
-    raise ConfigurationError(
-        f'database.url: must start with sqlite:/// or postgresql://, got {parts.scheme or "nothing"}'
-    )
 
 
 class _Work(NamedTuple):
@@ -279,6 +230,11 @@ class Database:
 def tuples(query: Any) -> list[tuple[Any, ...]]:
     """The rows of a Peewee query as plain tuples."""
     return list(query.tuples())
+
+
+def searchable(text: str) -> str:
+    """What to look for: trimmed, without what no database takes (zero bytes, half characters)."""
+    return text.replace('\x00', '').encode('utf-8', 'ignore').decode().strip()
 
 
 def now() -> int:

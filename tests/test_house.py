@@ -18,7 +18,7 @@ FLOORS = [
     {'lumen.server', 'lumen.cli'},
     {'lumen_ui', 'lumen.gateway'},
     {'lumen.ledger', 'lumen.identity', 'lumen.records', 'lumen.access'},
-    {'lumen.config', 'lumen.database', 'lumen.schema', 'lumen.coins', 'lumen.errors'},
+    {'lumen.config', 'lumen.database', 'lumen.engine', 'lumen.schema', 'lumen.coins', 'lumen.errors', 'lumen.visible'},
     {'models'},
 ]
 MONEY_TABLES = ('Account', 'ApiKey', 'Hold', 'Request', 'HourlyUsage', 'CarriedTotal')

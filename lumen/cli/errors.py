@@ -11,6 +11,7 @@ import click
 import peewee
 
 from lumen.errors import LumenError
+from lumen.visible import visible
 
 
 class PlainErrors(click.Group):
@@ -46,5 +47,5 @@ class PlainErrors(click.Group):
 def _fail(message: str, code: str, param: str | None, *, as_json: bool, exit_code: int = 1) -> None:
     if as_json:
         message = json.dumps({'error': {'message': message, 'code': code, 'param': param}}, ensure_ascii=False)
-    click.echo(message, err=True)
+    click.echo(visible(message, lines=True), err=True)
     sys.exit(exit_code)

@@ -6,6 +6,7 @@ import structlog
 from nicegui import ui
 from starlette.requests import Request
 
+from lumen.visible import visible
 from lumen_ui import theme
 from lumen_ui.components.markup import tag, text
 from lumen_ui.guard import Visitor, visitor_of
@@ -63,7 +64,7 @@ def broken(error: Exception) -> None:
     log.error('a page failed to build', exc_info=error)
     settings = services_of(ui.context.client.request).settings
     theme.apply(ui.context.client.request, settings)
-    ui.page_title(f'Something went wrong · {settings.app.name}')
+    ui.page_title(visible(f'Something went wrong · {settings.app.name}'))
     with tag('div', 'frame-main'), tag('div', 'message-page'):
         text('p', '500', 'message-code')
         text('h1', 'Something went wrong', 'page-title')

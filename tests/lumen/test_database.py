@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 import models
-from lumen.database import Database, connect, now
+from lumen.database import Database, now
+from lumen.engine import connect
 from lumen.errors import ConfigurationError, LumenError
 from tests.conftest import Clock
 

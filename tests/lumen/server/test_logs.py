@@ -1,8 +1,8 @@
-from lumen.server.logs import without_secrets
+from lumen.server.logs import safe
 
 
 def cleaned(**event: object) -> dict[str, object]:
-    return dict(without_secrets(None, 'info', event))
+    return dict(safe(None, 'info', event))
 
 
 def test_keys_and_passwords_do_not_reach_the_log():

@@ -1,0 +1,74 @@
+"""The database behind an address: SQLite or PostgreSQL, refusing to be asked on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import peewee
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from lumen.errors import ConfigurationError
+
+BUSY_TIMEOUT_MS = 10_000
+MALFORMED = 'database.url: is malformed; special characters in its user or password must be percent-encoded (%2F for /)'
+
+
+class _OffLoop:
+    """Refuses to run SQL on a thread with a running event loop, where it would stop every other request."""
+
+    now: Callable[[], int]
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(f'a query on the event loop: {sql[:200]}')
+        return super().execute_sql(sql, params)  # type: ignore[misc]  # completed by the peewee class beside it
+
+
+class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
+    pass
+
+
+class PostgresqlEngine(_OffLoop, peewee.PostgresqlDatabase):
+    pass
+
+
+Engine = SqliteEngine | PostgresqlEngine
+
+
+def connect(url: str) -> Engine:
+    """The engine for `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user@host/name?...`.
+
+    Raises ConfigurationError for any other address. The connection itself is made by the first query.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # a password with an unescaped slash makes nonsense of it
+    except ValueError:
+        raise ConfigurationError(MALFORMED) from None
+    if parts.scheme == 'sqlite':
+        path = unquote(parts.path)[1:]
+        if not path or path == ':memory:':
+            raise ConfigurationError(
+                'database.url: an SQLite database needs a file, for example sqlite:///data/lumen.db'
+            )
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f'database.url: its folder cannot be made: {error.strerror}') from None
+        return SqliteEngine(
+            path,
+            pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
+        )
+    if parts.scheme in ('postgresql', 'postgres'):
+        try:
+            conninfo_to_dict(url)
+        except ProgrammingError:
+            raise ConfigurationError(MALFORMED) from None  # what the driver says quotes the password
+        # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
+        return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
+    raise ConfigurationError('database.url: must start with sqlite:/// or postgresql://')
