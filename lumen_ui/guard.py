@@ -14,6 +14,7 @@ from lumen.config.settings import Settings
 from lumen.errors import NotAuthenticated
 from lumen.identity import permissions, sessions
 from lumen.identity.permissions import Action, Actor, Person
+from lumen_ui import session_cookie
 from lumen_ui.services import Services, services_of
 
 P = ParamSpec('P')
@@ -63,7 +64,7 @@ class Visitor:
 async def visitor_of(request: Request) -> Visitor | None:
     """The visitor that the request's cookie stands for; None when nobody is signed in."""
     services = services_of(request)
-    cookie = request.cookies.get(sessions.COOKIE)
+    cookie = session_cookie.read(request, services.settings)
     if not cookie:
         return None
     person = await services.database.read(_person, cookie, services.settings)
