@@ -38,8 +38,8 @@ class Allowance:
 SIGNED_IN = Allowance(openings=120, held=120)
 # A lecture hall behind one address in which everybody opens the sign-in page at once: two redirects and a page each.
 STRANGERS = Allowance(openings=900, held=600)
-# A page of a stranger takes about 100 kB for the minute until it is known that no browser connects to it.
-STRANGERS_TOGETHER = 3000
+# A sign-in page takes some 230 kB, for a minute when no browser connects to it: 350 MB are what strangers get.
+STRANGERS_TOGETHER = 1500
 
 
 class PageLimits:

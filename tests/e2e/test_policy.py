@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx2
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.serving import Server
 from tests.e2e.visiting import ADMIN, sign_in
@@ -36,8 +36,9 @@ def test_no_page_needs_more_than_the_policy_allows(page: Page, server: Server):
         expect(page.get_by_role('heading', level=1)).to_be_visible()
 
 
-def test_a_script_that_somebody_plants_does_not_run(page: Page, server: Server):
+def test_a_script_that_somebody_plants_does_not_run(browser: Browser, server: Server):
     """What would have to go wrong first: text that reaches the page as HTML."""
+    page = browser.new_page(base_url=server.address)
     page.goto('/sign-in')
     expect(page.get_by_role('heading', name='Lumen', level=1)).to_be_visible()
     refused = page.evaluate(
@@ -60,6 +61,7 @@ def test_a_script_that_somebody_plants_does_not_run(page: Page, server: Server):
     assert refused == ['connect-src', 'script-src-attr', 'script-src-elem', 'script-src-elem', 'style-src-elem']
     assert page.evaluate('window.ran') is None
     assert page.locator('body').is_visible()
+    page.close()
 
 
 def test_every_inline_script_and_style_of_a_page_carries_its_nonce(server: Server):
