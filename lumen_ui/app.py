@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from nicegui import app as pages_app
 from nicegui import ui
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
+from lumen.identity import sessions
+from lumen_ui import nonces, sign_in, theme
 from lumen_ui import services as provided
-from lumen_ui import sign_in, theme
+from lumen_ui.page_limits import PageLimits
 from lumen_ui.pages import errors, help  # noqa: A004 - the page is called Help
 from lumen_ui.pages.client import page as client
 from lumen_ui.pages.clients import page as clients
@@ -22,6 +26,9 @@ def mount(services: Services) -> ASGIApp:
     provided.provide(services)
     theme.install()
     errors.install()
+    nonces.install()
+    # NiceGUI keeps 30 days what a tab said of itself; no page is of use for longer than its session.
+    pages_app.storage.max_tab_storage_age = sessions.LIFETIME_SECONDS
     host = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     ui.run_with(
         host,
@@ -34,4 +41,10 @@ def mount(services: Services) -> ASGIApp:
         show_welcome_message=False,
         reconnect_timeout=10,
     )
-    return host
+    return PageLimits(host, services)
+
+
+# After all routes of NiceGUI itself: what is no file of it is nothing, and no reason to build a page.
+@pages_app.get('/_nicegui/{path:path}')
+def no_file(path: str) -> Response:
+    return PlainTextResponse('There is nothing at this address.', status_code=404)

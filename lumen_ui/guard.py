@@ -15,6 +15,7 @@ from lumen.config.settings import Settings
 from lumen.errors import NotAuthenticated
 from lumen.identity import permissions, sessions
 from lumen.identity.permissions import Action, Actor, Person
+from lumen_ui import session_cookie
 from lumen_ui.services import Services, services_of
 
 P = ParamSpec('P')
@@ -69,7 +70,7 @@ async def visitor_of(request: Request) -> Visitor | None:
     Raises what a database that is gone raises, or TimeoutError.
     """
     services = services_of(request)
-    cookie = request.cookies.get(sessions.COOKIE)
+    cookie = session_cookie.read(request, services.settings)
     if not cookie:
         return None
     async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):

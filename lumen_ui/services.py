@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from lumen.config.settings import Settings
 from lumen.database import Database
+from lumen_ui.limiter import Limiter
 
 if TYPE_CHECKING:
     from lumen.config.source import Configuration
@@ -20,6 +21,7 @@ class Services:
     configuration: Configuration
     database: Database
     key_secret: bytes = field(repr=False)
+    limiter: Limiter = field(default_factory=Limiter)
 
     @property
     def settings(self) -> Settings:

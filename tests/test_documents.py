@@ -61,6 +61,19 @@ def test_every_page_has_its_pictures_light_and_dark_wide_and_narrow():
     assert {what: found for what, found in taken.items() if found != four} == {}
 
 
+def test_every_threat_is_covered_by_a_test_that_exists():
+    rows = [row for row in (ROOT / 'docs/threat-model.md').read_text().splitlines() if row.startswith('| ')]
+    threats = [row.strip('| ').split(' | ') for row in rows if not row.startswith('| threat |')]
+    assert len(threats) > 20
+    for threat, stands_against, covered in threats:
+        named = re.findall(r'`(tests/[\w/]+\.py)::(test_\w+)`', covered)
+        assert stands_against, threat
+        assert named, threat
+        for path, name in named:
+            functions = re.findall(r'^(?:async )?def (test_\w+)', (ROOT / path).read_text(), re.MULTILINE)
+            assert name in functions, f'{threat}: {path}::{name}'
+
+
 def test_every_library_is_explained():
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
     named = [*project['dependencies'], *project['optional-dependencies']['dev']]

@@ -5,6 +5,7 @@ PyYAML composes the nodes; nothing is constructed, so a name stays `123` or `on`
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -15,6 +16,10 @@ from lumen.config.faults import Fault, Path
 MAX_NODES = 1_000_000
 """Aliases multiply; a file that unfolds to more than this is not a configuration."""
 
+CONTROL = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]')
+"""YAML takes them as escapes in quotes; no database takes a zero byte, and nobody can read the others."""
+
+NAMED = re.compile(r'(alias|anchor|handle) \S+')
 STANDARD = 'tag:yaml.org,2002:'
 
 
@@ -30,7 +35,8 @@ class Parsed:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            message = ' '.join(part for part in (error.problem, error.context) if part)
+            # The name of an alias, an anchor or a tag may be a secret that begins with *, & or !.
+            message = NAMED.sub(r'\1', ' '.join(part for part in (error.problem, error.context) if part))
             self.faults.append(Fault((), f'is not YAML: {message}', mark.line + 1 if mark else None))
             return
         except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -57,7 +63,11 @@ class Parsed:
                 self._fault(path, node, 'unfolds to too much')
             return None
         if not node.tag.startswith(STANDARD) or node.tag.startswith(f'{STANDARD}python'):
-            self._fault(path, node, f'has the tag {node.tag}, which is not understood')
+            # The tag is not repeated: a secret that begins with an exclamation mark is read as one.
+            self._fault(path, node, 'has a YAML tag; put text that begins with "!" in quotes')
+            return None
+        if isinstance(node, ScalarNode) and CONTROL.search(str(node.value)):
+            self._fault(path, node, 'contains a control character')
             return None
         if isinstance(node, MappingNode):
             return self._mapping(node, path, (*around, id(node)))
@@ -72,6 +82,9 @@ class Parsed:
                 self._fault(path, key_node, 'has a key that is not text')
                 continue
             key = str(key_node.value)
+            if CONTROL.search(key):
+                self._fault(path, key_node, 'has a key with a control character')
+                continue
             if key in found or (*path, key) in self.lines:
                 self._fault((*path, key), key_node, f'stands here twice, first in line {self.lines[(*path, key)]}')
                 continue

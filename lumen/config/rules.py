@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
@@ -91,6 +92,13 @@ def _addresses(settings: Settings) -> Iterator[Fault]:
         value = getattr(settings.app, key)
         if value and not _is_web_address(value):
             yield Fault(('app', key), 'must be an http or https address')
+    for number, address in enumerate(settings.app.trusted_proxies):
+        try:
+            ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            yield Fault(
+                ('app', 'trusted_proxies', number), 'must be an IP address or a network, for example 10.0.0.0/8'
+            )
     for number, link in enumerate(settings.app.footer_links):
         if not _is_web_address(link.url):
             yield Fault(('app', 'footer_links', number, 'url'), 'must be an http or https address')
