@@ -85,6 +85,8 @@ def _model(path: Path, model: Model) -> Iterator[Fault]:
             yield Fault(where, f'no such built-in server; there is {BUILTIN}')
         elif not _is_web_address(endpoint.url):
             yield Fault(where, f'must be an http or https address, or {BUILTIN}')
+        elif endpoint.api_key is not None and '@' in urlsplit(endpoint.url).netloc:
+            yield Fault(where, 'names a user beside the api_key, and only one of them can be sent')
 
 
 def _addresses(settings: Settings) -> Iterator[Fault]:

@@ -99,6 +99,11 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
         ('admins: [a@b.c, ]\nlogin: {dev_users: [{email: x}]}', 'login.dev_users[0].name: is missing'),
         (model() + model()[8:], 'models[1].name: "m" is there already'),
         (model(url='ftp://x'), 'models[0].endpoints[0].url: must be an http or https address, or builtin:echo'),
+        (
+            'models: [{name: m, input_cost_per_million: 0, output_cost_per_million: 0, '
+            'endpoints: [{url: "http://u:p@h/v1", api_key: k}]}]',
+            'names a user beside the api_key',
+        ),
         (model(url='builtin:eco'), 'no such built-in server; there is builtin:echo'),
         (
             model().replace('    context_window: 100\n', ''),
