@@ -22,6 +22,7 @@ import httpx2
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from lumen.identity.sessions import COOKIE
+from lumen_ui.session_cookie import HOST_PREFIX
 from tests.e2e import chromium, small_png
 from tests.e2e.believable import ADMIN, MANAGER, USER, Institution
 from tests.e2e.serving import Server
@@ -67,12 +68,15 @@ class Camera:
         self._context = context
         self._workshop = workshop
         self.folder = folder
-        self._suffix = suffix
+        self.suffix = suffix
 
     async def become(self, address: str, cookie: str | None) -> None:
-        await self._context.clear_cookies(name=COOKIE)
+        # The institution's address is an https one, so its cookie is of the kind that only a browser may hold.
+        name = HOST_PREFIX + COOKIE
+        await self._context.clear_cookies(name=name)
         if cookie:
-            await self._context.add_cookies([{'name': COOKIE, 'value': cookie, 'url': address}])
+            place = address.replace('http://', 'https://')
+            await self._context.add_cookies([{'name': name, 'value': cookie, 'url': place, 'secure': True}])
 
     async def go(self, path: str) -> None:
         await self.page.goto(path)
@@ -88,7 +92,7 @@ class Camera:
             png = await part.screenshot(animations='disabled')
         else:
             png = await self.page.screenshot(full_page=whole, animations='disabled')
-        path = self.folder / f'{what}-{self._suffix}.png'
+        path = self.folder / f'{what}-{self.suffix}.png'
         path.write_bytes(await small_png.reduce(png, self._workshop))
 
 
@@ -301,22 +305,35 @@ async def take_all(server: Server, institution: Institution) -> None:
         browser = await playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.FLAGS))
         cameras, close_ups = await cameras_of(browser, server.address, server.directory)
         studio = Studio(institution, cameras, close_ups)
-        await studio.all(first_day, cameras)
-        await studio.all(at_the_door, cameras, who='')
-        await studio.all(dismiss_announcement, close_ups, who='')
-        await asyncio.to_thread(institution.fill)
-        await asyncio.to_thread(call_the_api, server, institution)
-        await studio.all(parts(studio), close_ups)
-        hang(close_ups[0].folder, FOR_HELP)  # before the pages are taken that show them
-        await studio.all(clients, cameras)
-        await studio.all(one_client(studio), cameras)
-        await studio.all(helping, cameras)
-        await studio.all(not_allowed, cameras, who=USER)
-        with closing(sqlite3.connect(server.database_url.removeprefix('sqlite:///'))) as database:
-            database.execute('alter table audit_event rename to gone')
-        await studio.all(broken(studio), cameras)
+
+        async def for_help() -> None:
+            await studio.all(dismiss_announcement, close_ups, who='')
+            await studio.all(parts(studio), close_ups)
+            hang(close_ups[0].folder, FOR_HELP)  # before the pages are taken that show them
+
+        await every_view(studio, cameras, between=for_help)
         await browser.close()
     hang(cameras[0].folder, FOR_DOCUMENTS)
+
+
+async def every_view(
+    studio: Studio, cameras: list[Camera], *, between: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Take every page and dialog: of a new institution, of one with a past, and of one that is broken."""
+    institution = studio.institution
+    await studio.all(first_day, cameras)
+    await studio.all(at_the_door, cameras, who='')
+    await asyncio.to_thread(institution.fill)
+    await asyncio.to_thread(call_the_api, institution.server, institution)
+    if between is not None:
+        await between()
+    await studio.all(clients, cameras)
+    await studio.all(one_client(studio), cameras)
+    await studio.all(helping, cameras)
+    await studio.all(not_allowed, cameras, who=USER)
+    with closing(sqlite3.connect(institution.server.database_url.removeprefix('sqlite:///'))) as database:
+        database.execute('alter table audit_event rename to gone')
+    await studio.all(broken(studio), cameras)
 
 
 def hang(taken: Path, place: Path) -> None:

@@ -1,0 +1,71 @@
+"""What axe-core finds on the pages and dialogs that `make pictures` takes: light on a desk, dark on a telephone."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Locator, async_playwright
+
+from tests.e2e import chromium
+from tests.e2e.believable import Institution
+from tests.e2e.pictures import Camera, Studio, every_view
+from tests.e2e.serving import Server
+
+VIEWS = 25
+SEEN_BY = (('light', 1440, 900), ('dark', 375, 812))
+# What we hold ourselves to: WCAG 2.2 A and AA, and axe-core's own best practices.
+OPTIONS = {'runOnly': ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}
+
+
+class Inspector(Camera):
+    """Looks at what a camera would take."""
+
+    seen: dict[str, list[str]]
+
+    async def take(self, what: str, part: Locator | None = None, *, whole: bool = True) -> None:
+        results = await Axe().run(self.page, options=OPTIONS)
+        self.seen[f'{what} {self.suffix}'] = [
+            f'{violation["id"]}: {violation["help"]}: {node["html"][:200]}'
+            for violation in results.response['violations']
+            for node in violation['nodes']
+        ]
+
+
+async def inspect(server: Server, institution: Institution, seen: dict[str, list[str]]) -> None:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.FLAGS))
+        inspectors: list[Camera] = []
+        for mode, width, height in SEEN_BY:
+            context = await browser.new_context(
+                base_url=server.address,
+                viewport={'width': width, 'height': height},
+                color_scheme='dark' if mode == 'dark' else 'light',
+                reduced_motion='reduce',
+                locale='en-US',
+            )
+            page = await context.new_page()
+            inspector = Inspector(context, page, page, server.directory, f'{mode}-{width}')
+            inspector.seen = seen
+            inspectors.append(inspector)
+        await every_view(Studio(institution, inspectors, []), inspectors)
+        await browser.close()
+
+
+def test_axe_finds_nothing_on_any_page_or_dialog(tmp_path: Path):
+    seen: dict[str, list[str]] = {}
+    with ExitStack() as stack:
+        server = Server(tmp_path)
+        institution = Institution(server)
+        stack.callback(server.stop)
+        server.start()
+        institution.open()
+        stack.callback(institution.close)
+        # A thread of its own: the other tests here hold this one for their browser.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(asyncio.run, inspect(server, institution, seen)).result()
+    assert len(seen) >= 2 * VIEWS
+    assert {view: found for view, found in seen.items() if found} == {}
