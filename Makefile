@@ -8,13 +8,14 @@ VENV = .venv
 PYTHON = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean venv-run venv-test
+.PHONY: help run test check format pictures lock clean venv-run venv-test
 
 help: ## list the targets
 	@echo 'make run PORT=8080       start Lumen on this machine'
 	@echo 'make test ARGS="-k key"  set up what the tests need and run them (ARGS go to pytest)'
 	@echo 'make check               lint and type-check; changes nothing'
 	@echo 'make format              format the code and sort its imports'
+	@echo 'make pictures            take the pictures of every page anew, for documents and help'
 	@echo 'make lock                pin the requirements of pyproject.toml anew, with hashes'
 	@echo 'make clean               remove .venv and caches (never data/)'
 
@@ -33,6 +34,10 @@ check: venv-test
 format: venv-test
 	$(PYTHON) -m ruff check --select I --fix
 	$(PYTHON) -m ruff format
+
+pictures: venv-test
+	@$(PYTHON) -m tests.e2e.chromium
+	@$(PYTHON) -m tests.e2e.pictures
 
 # uv resolves for every platform at once; it is needed here only. No index address may end up in a lock.
 LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

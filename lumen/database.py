@@ -255,6 +255,11 @@ def tuples(query: Any) -> list[tuple[Any, ...]]:
     return list(query.tuples())
 
 
+def searchable(text: str) -> str:
+    """What to look for: trimmed, without what no database takes (zero bytes, half characters)."""
+    return text.replace('\x00', '').encode('utf-8', 'ignore').decode().strip()
+
+
 def now() -> int:
     """The time of the present transaction, in microseconds since the epoch. Only within `read()` or `write()`."""
     moment: int = models.database.obj.now()

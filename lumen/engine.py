@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from lumen.errors import ConfigurationError, DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 10_000
+MALFORMED = 'database.url: is malformed; special characters in its user or password must be percent-encoded (%2F for /)'
 
 
 class _OffLoop:
@@ -60,16 +61,20 @@ def connect(url: str) -> Engine:
     if scheme in ('postgresql', 'postgres'):
         try:
             conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            raise ConfigurationError('database.url: this is no address of a PostgreSQL database') from None
+            _ = urlsplit(url).port  # a password with an unescaped slash makes nonsense of it
+        except (psycopg.ProgrammingError, ValueError):
+            raise ConfigurationError(MALFORMED) from None  # what the driver says quotes the password
         # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
         return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
-    raise ConfigurationError(f'database.url: must start with sqlite:/// or postgresql://, got {scheme or "nothing"}')
+    raise ConfigurationError('database.url: must start with sqlite:/// or postgresql://')
 
 
 def sqlite_path(url: str) -> Path:
     """The file that an `sqlite:` address names. Raises ConfigurationError when it names none."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(MALFORMED) from None
     name = unquote(parts.path)[1:]
     if parts.netloc:
         raise ConfigurationError(

@@ -9,6 +9,7 @@ import structlog
 from nicegui import app, ui
 
 from lumen.errors import LumenError, NotAuthenticated
+from lumen.visible import visible
 from lumen_ui.guard import sign_in_address
 
 log = structlog.get_logger()
@@ -65,12 +66,19 @@ def leave() -> None:
 
 def done(text: str) -> None:
     """Say that something was done. Name the thing: *Client "research-bot" created*."""
-    ui.notify(text, type='positive', position='bottom', attrs={'role': 'status'})
+    ui.notify(visible(text), type='positive', position='bottom', attrs={'role': 'status'})
 
 
 def failed(text: str) -> None:
     """Say that something was not done, and why."""
-    ui.notify(text, type='negative', position='bottom', timeout=10_000, close_button='Close', attrs={'role': 'alert'})
+    ui.notify(
+        visible(text),
+        type='negative',
+        position='bottom',
+        timeout=10_000,
+        close_button='Close',
+        attrs={'role': 'alert'},
+    )
 
 
 def done_on_next_page(text: str) -> None:

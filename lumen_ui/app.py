@@ -5,10 +5,13 @@ from __future__ import annotations
 from fastapi import FastAPI
 from nicegui import app as pages_app
 from nicegui import ui
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
+from lumen.identity import sessions
+from lumen_ui import nonces, sign_in, theme
 from lumen_ui import services as provided
-from lumen_ui import sign_in, theme
+from lumen_ui.page_limits import PageLimits
 from lumen_ui.pages import errors, help  # noqa: A004 - the page is called Help
 from lumen_ui.pages.client import page as client
 from lumen_ui.pages.clients import page as clients
@@ -22,7 +25,10 @@ def mount(services: Services) -> ASGIApp:
     """The pages, with static files, socket and lifespan. Once a process: NiceGUI keeps its pages in one place."""
     provided.provide(services)
     theme.install()
-    pages_app.on_page_exception(errors.broken)
+    errors.install()
+    nonces.install()
+    # NiceGUI keeps 30 days what a tab said of itself; no page is of use for longer than its session.
+    pages_app.storage.max_tab_storage_age = sessions.LIFETIME_SECONDS
     host = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     ui.run_with(
         host,
@@ -35,4 +41,10 @@ def mount(services: Services) -> ASGIApp:
         show_welcome_message=False,
         reconnect_timeout=10,
     )
-    return host
+    return PageLimits(host, services)
+
+
+# After all routes of NiceGUI itself: what is no file of it is nothing, and no reason to build a page.
+@pages_app.get('/_nicegui/{path:path}')
+def no_file(path: str) -> Response:
+    return PlainTextResponse('There is nothing at this address.', status_code=404)

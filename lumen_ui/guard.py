@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
@@ -14,12 +15,15 @@ from lumen.config.settings import Settings
 from lumen.errors import NotAuthenticated
 from lumen.identity import permissions, sessions
 from lumen.identity.permissions import Action, Actor, Person
+from lumen_ui import session_cookie
 from lumen_ui.services import Services, services_of
 
 P = ParamSpec('P')
 T = TypeVar('T')
 
 SIGN_IN = '/sign-in'
+DATABASE_ANSWERS_WITHIN_SECONDS = 2.0
+"""Less than what the framework gives a page to be built, after which it would answer with a page of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,25 @@ class Visitor:
 
 
 async def visitor_of(request: Request) -> Visitor | None:
-    """The visitor that the request's cookie stands for; None when nobody is signed in."""
+    """The visitor that the request's cookie stands for; None when nobody is signed in.
+
+    Raises what a database that is gone raises, or TimeoutError.
+    """
     services = services_of(request)
-    cookie = request.cookies.get(sessions.COOKIE)
+    cookie = session_cookie.read(request, services.settings)
     if not cookie:
         return None
-    person = await services.database.read(_person, cookie, services.settings)
-    return None if person is None else Visitor(services, person, cookie)
+    async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):
+        person = await services.database.read(_person, cookie, services.settings)
+    visitor = None if person is None else Visitor(services, person, cookie)
+    request.state.visitor = visitor
+    return visitor
+
+
+def known_visitor(request: Request) -> Visitor | None:
+    """Whom `visitor_of` found for this request, without asking anything again: for a page about what broke."""
+    visitor: Visitor | None = getattr(request.state, 'visitor', None)
+    return visitor
 
 
 def to_sign_in(request: Request) -> RedirectResponse:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from lumen.config.settings import App, Theme
 from lumen.identity.permissions import Action
+from lumen.visible import visible
 from lumen_ui import theme
 from lumen_ui.actions import show_kept_message
 from lumen_ui.components.markup import set_attributes, tag, text
@@ -33,7 +34,7 @@ def frame(title: str, visitor: Visitor | None, *, current: str = '') -> Iterator
     request = ui.context.client.request
     settings = services_of(request).settings
     choice = theme.apply(request, settings)
-    ui.page_title(f'{title} · {settings.app.name}')
+    ui.page_title(visible(f'{title} · {settings.app.name}'))
     with ui.header(fixed=False, wrap=False, add_scroll_padding=False).classes('frame-header'):
         _brand(settings.app)
         if visitor is not None:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from lumen.config.settings import Settings
 from lumen.database import Database
+from lumen_ui.limiter import Limiter
 
 if TYPE_CHECKING:
     from lumen.config.source import Configuration
@@ -20,6 +21,7 @@ class Services:
     configuration: Configuration
     database: Database
     key_secret: bytes = field(repr=False)
+    limiter: Limiter = field(default_factory=Limiter)
 
     @property
     def settings(self) -> Settings:
@@ -36,3 +38,9 @@ def services_of(request: Request) -> Services:
 def provide(services: Services) -> None:
     """Make `services` what `services_of` finds."""
     app.state.services = services
+
+
+def public_address(request: Request) -> str:
+    """Scheme and host under which people and programs reach Lumen: as configured, or as this request did."""
+    configured = services_of(request).settings.app.url
+    return configured.rstrip('/') or f'{request.url.scheme}://{request.url.netloc}'

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import structlog
 from nicegui import Client, app, ui
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from lumen.config.settings import Settings
-from lumen.errors import LumenError
+from lumen.errors import DatabaseUnavailable, LumenError
 from lumen.identity import people, sessions
+from lumen_ui import session_cookie
 from lumen_ui.components.markup import tag, text
 from lumen_ui.guard import SIGN_IN, safe_next, visitor_of
 from lumen_ui.layout import frame, link
+from lumen_ui.limiter import TooMany
+from lumen_ui.pages import errors
 from lumen_ui.services import services_of
 
 log = structlog.get_logger()
@@ -24,6 +27,7 @@ PROBLEMS = {
     'account_deactivated': 'This account is deactivated. Ask an administrator to activate it again.',
     'forbidden': 'You may not sign in with this address.',
 }
+MAX_FORM_BYTES = 64 * 1024
 FORWARDED = ('forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via')
 
 
@@ -51,60 +55,55 @@ async def sign_in_page(request: Request) -> Response | None:
 @app.post('/sign-in/dev')
 async def sign_in_dev(request: Request) -> Response:
     """Start a session for one of the configured dev users. A plain form, so that it works before any script does."""
+    if not is_local(request):
+        return await errors.refusal(
+            request, 403, 'You cannot sign in like this', 'Dev users can only sign in on this machine, from this page.'
+        )
+    length = request.headers.get('content-length', '')
+    if not length.isdigit() or int(length) > MAX_FORM_BYTES:
+        return await errors.refusal(request, 413, 'You cannot sign in like this', 'This form is too large.')
     form = await request.form()
     wanted, email = safe_next(str(form.get('next', ''))), str(form.get('email', ''))
-    if not is_same_origin(request) or not is_local(request):
-        return PlainTextResponse('Dev users can only sign in on this machine, from this page.', status_code=403)
     services = services_of(request)
     settings = services.settings
+    try:
+        await services.limiter.count_sign_in(email, request.scope)
+    except TooMany as refusal:
+        response = await errors.refusal(request, refusal.status, 'Too many attempts', refusal.message)
+        response.headers['retry-after'] = str(refusal.retry_after_seconds)
+        return response
 
     def begin() -> str:
-        if (former := request.cookies.get(sessions.COOKIE)) is not None:
+        if (former := session_cookie.read(request, settings)) is not None:
             sessions.end(former)
         return sessions.start(people.sign_in_dev(email, settings))
 
     try:
         cookie = await services.database.write(begin)
+    except DatabaseUnavailable:
+        raise
     except LumenError as error:
         problem = error.code if error.code in PROBLEMS else 'forbidden'
         return RedirectResponse(f'{SIGN_IN}?problem={problem}&next={quote(wanted, safe="/")}', status_code=303)
     response = RedirectResponse(wanted, status_code=303)
-    secure = request.url.scheme == 'https' or settings.app.url.startswith('https:')
-    response.set_cookie(
-        sessions.COOKIE,
-        cookie,
-        max_age=sessions.LIFETIME_SECONDS,
-        path='/',
-        httponly=True,
-        samesite='lax',
-        secure=secure,
-    )
+    session_cookie.give(response, cookie, request, settings)
     return response
 
 
 @app.post('/sign-out')
 async def sign_out(request: Request) -> Response:
     """End the session on the server, and send every page that it has open to the sign-in page."""
-    if not is_same_origin(request):
-        return PlainTextResponse('Sign out from a page of this site.', status_code=403)
-    cookie = request.cookies.get(sessions.COOKIE)
+    services = services_of(request)
+    settings = services.settings
+    cookie = session_cookie.read(request, settings)
     if cookie is not None:
-        await services_of(request).database.write(sessions.end, cookie)
+        await services.database.write(sessions.end, cookie)
         for client in list(Client.instances.values()):
-            if client.has_socket_connection and client.request.cookies.get(sessions.COOKIE) == cookie:
+            if client.has_socket_connection and session_cookie.read(client.request, settings) == cookie:
                 client.open(SIGN_IN)
     response = RedirectResponse(SIGN_IN, status_code=303)
-    response.delete_cookie(sessions.COOKIE, path='/')
+    session_cookie.take_away(response, request, settings)
     return response
-
-
-def is_same_origin(request: Request) -> bool:
-    """Whether a form of this very site sent the request. Browsers say so in headers that pages cannot set."""
-    site = request.headers.get('sec-fetch-site')
-    if site is not None:
-        return site == 'same-origin'
-    origin = request.headers.get('origin')
-    return origin is not None and urlsplit(origin).netloc == request.headers.get('host')
 
 
 def is_local(request: Request) -> bool:

@@ -57,12 +57,14 @@ def chosen(request: Request, settings: Settings) -> Theme:
 def _head() -> str:
     """The links to our own files, whose addresses change with their content so that browsers may keep them."""
     return (
-        f'<link rel="stylesheet" href="{_address("lumen.css")}">'
-        f'<link rel="stylesheet" href="{_address("client.css")}">'
-        f'<script defer src="{_address("frame.js")}"></script>'
-        f'<script defer src="{_address("grid.js")}"></script>'
+        f'<link rel="stylesheet" href="{address("lumen.css")}">'
+        f'<link rel="stylesheet" href="{address("client.css")}">'
+        f'<script defer src="{address("frame.js")}"></script>'
+        f'<script defer src="{address("grid.js")}"></script>'
     )
 
 
-def _address(name: str) -> str:
+@cache
+def address(name: str) -> str:
+    """Where the browser finds a file of `static/`: an address that changes with its content, so that it may be kept."""
     return f'/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}'

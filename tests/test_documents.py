@@ -12,7 +12,7 @@ from lumen.cli import command_line
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('**/*.md')])
 
-LINK = re.compile(r'\]\(([^)\s]+)\)')
+LINK = re.compile(r'(?:\]\(|\bsrc="|\bsrcset=")([^)\s"]+)')
 COMMAND = re.compile(r'(?:^|[`/])lumen ((?:[a-z]+ ?)+)', re.MULTILINE)
 TARGET = re.compile(r'(?:^|`)make ([a-z]+)', re.MULTILINE)
 
@@ -48,6 +48,30 @@ def test_commands_exist(document: Path):
 def test_targets_of_make_exist(document: Path):
     targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
     assert set(TARGET.findall(document.read_text())) <= targets
+
+
+def test_every_page_has_its_pictures_light_and_dark_wide_and_narrow():
+    taken: dict[str, set[str]] = {}
+    for picture in (ROOT / 'docs' / 'pictures').iterdir():
+        what, mode, width = picture.stem.rsplit('-', 2)
+        taken.setdefault(what, set()).add(f'{mode}-{width}')
+    assert taken.pop('navigation') == {'light-375', 'dark-375'}  # a wide page has no button for it
+    assert len(taken) > 20
+    four = {'light-375', 'dark-375', 'light-1440', 'dark-1440'}
+    assert {what: found for what, found in taken.items() if found != four} == {}
+
+
+def test_every_threat_is_covered_by_a_test_that_exists():
+    rows = [row for row in (ROOT / 'docs/threat-model.md').read_text().splitlines() if row.startswith('| ')]
+    threats = [row.strip('| ').split(' | ') for row in rows if not row.startswith('| threat |')]
+    assert len(threats) > 20
+    for threat, stands_against, covered in threats:
+        named = re.findall(r'`(tests/[\w/]+\.py)::(test_\w+)`', covered)
+        assert stands_against, threat
+        assert named, threat
+        for path, name in named:
+            functions = re.findall(r'^(?:async )?def (test_\w+)', (ROOT / path).read_text(), re.MULTILINE)
+            assert name in functions, f'{threat}: {path}::{name}'
 
 
 def test_every_library_is_explained():

@@ -18,7 +18,17 @@ FLOORS = [
     {'lumen.server', 'lumen.cli'},
     {'lumen_ui', 'lumen.gateway'},
     {'lumen.demo', 'lumen.ledger', 'lumen.identity', 'lumen.records', 'lumen.access'},
-    {'lumen.config', 'lumen.database', 'lumen.bulk', 'lumen.schema', 'lumen.coins', 'lumen.errors'},
+    {
+        'lumen.config',
+        'lumen.database',
+        'lumen.database_faults',
+        'lumen.engine',
+        'lumen.bulk',
+        'lumen.schema',
+        'lumen.coins',
+        'lumen.errors',
+        'lumen.visible',
+    },
     {'models'},
 ]
 MONEY_TABLES = ('Account', 'ApiKey', 'Hold', 'Request', 'HourlyUsage', 'CarriedTotal')

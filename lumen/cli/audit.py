@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from lumen.cli.client import find
 from lumen.cli.opened import Opened, opened
-from lumen.cli.output import json_option
+from lumen.cli.output import answer, json_option
 from lumen.cli.times import iso, since
 from lumen.database import now
 from lumen.identity.permissions import COMMAND_LINE
 from lumen.records.history import Event, audit_events
+from lumen.visible import visible
 
 
 @click.command()
@@ -28,13 +27,8 @@ def audit(client: str | None, actor: str, start: str | None, limit: int | None, 
     """
     with opened() as lumen:
         events = lumen.read(_events, lumen, client, actor, start, limit)
-    if as_json:
-        click.echo(json.dumps([_value(event) for event in events], ensure_ascii=False, indent=2))
-    else:
-        for event in events:
-            click.echo(_line(event))
-        if not events:
-            click.echo('Nothing was changed.')
+    text = '\n'.join(_line(event) for event in events) or 'Nothing was changed.'
+    answer([_value(event) for event in events], text, as_json=as_json)
 
 
 def _events(lumen: Opened, client: str | None, actor: str, start: str | None, limit: int | None) -> list[Event]:
@@ -51,7 +45,7 @@ def _events(lumen: Opened, client: str | None, actor: str, start: str | None, li
 
 def _line(event: Event) -> str:
     about = f' [{event.client}]' if event.client else ''
-    return f'{iso(event.at)}  {event.actor} {event.sentence}{about} ({event.via})'
+    return visible(f'{iso(event.at)}  {event.actor} {event.sentence}{about} ({event.via})')
 
 
 def _value(event: Event) -> dict[str, object]:

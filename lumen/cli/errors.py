@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError, MigrationsPending, NewerSchema
+from lumen.visible import visible
 
 
 class PlainErrors(click.Group):
@@ -54,5 +55,5 @@ def _is_text(arguments: Sequence[str]) -> bool:
 def _fail(message: str, code: str, param: str | None, *, as_json: bool, exit_code: int = 1) -> None:
     if as_json:
         message = json.dumps({'error': {'message': message, 'code': code, 'param': param}}, ensure_ascii=False)
-    click.echo(message, err=True)
+    click.echo(visible(message, lines=True), err=True)
     sys.exit(exit_code)

@@ -11,6 +11,7 @@ from lumen.errors import NotFound
 from lumen.identity import people
 from lumen.identity.permissions import COMMAND_LINE
 from lumen.records import managers
+from lumen.visible import visible
 
 
 @click.group()
@@ -68,7 +69,7 @@ def list_managers(client: str, as_json: bool) -> None:
     with opened() as lumen:
         rows = lumen.read(managers.managers_of, COMMAND_LINE, lumen.read(find, client), settings=lumen.settings)
     value = [{'user_id': row.user_id, 'name': row.name, 'email': row.email, 'owner': row.is_owner} for row in rows]
-    text = '\n'.join(f'{row.email}  {row.name}{" (owner)" if row.is_owner else ""}' for row in rows)
+    text = '\n'.join(visible(f'{row.email}  {row.name}{" (owner)" if row.is_owner else ""}') for row in rows)
     answer(value, text or f'Nobody manages "{client}".', as_json=as_json)
 
 

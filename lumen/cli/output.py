@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lumen.visible import visible
+
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 
@@ -17,13 +19,13 @@ def json_option(function: Function) -> Function:
 
 
 def answer(value: object, text: str, *, as_json: bool) -> None:
-    """Print `value` as JSON or `text`, whichever was asked for."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2) if as_json else text)
+    """Print `value` as JSON or `text`, whichever was asked for. What others wrote does not steer the terminal."""
+    click.echo(visible(json.dumps(value, ensure_ascii=False, indent=2) if as_json else text, lines=True))
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     """Rows under headings, the first `left` columns on the left, the others (figures) on the right."""
-    lines = [headings, *rows]
+    lines = [headings, *([visible(text) for text in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     return '\n'.join(
         '  '.join(

@@ -5,6 +5,7 @@ Whatever ends up in a header, on a page or in the database is free of control ch
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 from typing import Annotated, Any
@@ -97,6 +98,14 @@ def _server_address(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError('must be an IP address or a network, for example 10.0.0.0/8') from None
+    return value
+
+
 def _is_web_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -134,6 +143,7 @@ UserHandle = Annotated[str, AfterValidator(_handle)]
 ClientName = Annotated[str, AfterValidator(_client_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 OptionalWebAddress = Annotated[str, AfterValidator(_web_address_or_none)]
+Network = Annotated[str, AfterValidator(_network)]
 ServerAddress = Annotated[str, AfterValidator(_server_address)]
 Nanocoins = Annotated[int, BeforeValidator(_coins)]
 Maximum = Annotated[int | None, BeforeValidator(_maximum)]

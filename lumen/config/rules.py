@@ -24,6 +24,7 @@ def faults(data: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _twice((('models', n, 'name'), model.get('name')) for n, model in listed)
     for number, model in listed:
         yield from _unbounded(('models', number), model)
+        yield from _two_users(('models', number), model)
     for section in ('clients', 'users'):
         yield from _twice((((section, name), name) for name in _mapping(data, section)), fold=True)
     if isinstance(data.get('groups', {}), dict):
@@ -75,6 +76,15 @@ def _unbounded(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
     for key, needed in is_needed.items():
         if needed and model.get(key) is None:
             yield Fault((*path, key), 'is missing: a model with a price must state it, so that a call can be held')
+
+
+def _two_users(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
+    endpoints = model.get('endpoints')
+    for number, endpoint in enumerate(endpoints if isinstance(endpoints, list) else ()):
+        url = endpoint.get('url') if isinstance(endpoint, dict) else None
+        if isinstance(url, str) and endpoint.get('api_key') is not None and '@' in url.partition('//')[2].split('/')[0]:
+            where = (*path, 'endpoints', number, 'url')
+            yield Fault(where, 'names a user beside the api_key, and only one of them can be sent')
 
 
 def _is_price(value: object) -> bool:

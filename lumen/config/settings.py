@@ -20,6 +20,7 @@ from lumen.config.fields import (
     Maximum,
     ModelName,
     Nanocoins,
+    Network,
     OptionalWebAddress,
     Prose,
     Secret,
@@ -107,7 +108,7 @@ class App(Frozen):
     institution_url: OptionalWebAddress = ''
     footer_links: tuple[FooterLink, ...] = ()
     theme: Theme = 'auto'
-    trusted_proxies: tuple[Line, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class DevUser(Frozen):

@@ -78,7 +78,7 @@ class Relay:
     async def _refused(self, call: Call, settling: Settling, answer: Answer, send: Send) -> None:
         if answer.status not in PASSED_ON:
             raise _translated(answer)
-        content = await _read(answer, settling)
+        content = _without_key(await _read(answer, settling), call)
         await _settled(settling, 'upstream_error', answer.status, False)
         content_type = answer.headers.get('content-type', 'application/json')
         await errors.answer(send, call.held.request_id, answer.status, content, content_type=content_type)
@@ -161,6 +161,12 @@ class _Stream:
 def _without_usage(chunk: dict[str, Any]) -> bytes:
     rest = {name: value for name, value in chunk.items() if name != 'usage'}
     return b'data: ' + json.dumps(rest, separators=(',', ':')).encode() + b'\n\n'
+
+
+def _without_key(content: bytes, call: Call) -> bytes:
+    """What a server answers to us may quote our key for it, which is not the caller's to see."""
+    key = call.endpoint.api_key
+    return content.replace(key.get_secret_value().encode(), b'...') if key and key.get_secret_value() else content
 
 
 async def _read(answer: Answer, settling: Settling) -> bytes:

@@ -9,6 +9,7 @@ import structlog
 
 from lumen.gateway.admission import Call
 from lumen.gateway.expectation import Expectation
+from lumen.gateway.upstream import place_of
 from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
 
@@ -50,7 +51,7 @@ class Settling:
                     input_tokens=usage.input_tokens,
                     output_tokens=usage.output_tokens,
                     estimated=estimated,
-                    endpoint=self._call.endpoint.url,
+                    endpoint=place_of(self._call.endpoint.url),
                     duration_us=self._elapsed_us(),
                     time_to_first_byte_us=self._first_byte,
                 ),

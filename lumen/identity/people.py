@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import models
 from lumen.config.settings import Settings
+from lumen.database import searchable
 from lumen.errors import Forbidden, Invalid
 from lumen.identity import revisions
 from lumen.ledger import pools
@@ -27,7 +28,8 @@ def check_email(email: str) -> str:
     email = email.strip()
     if not email:
         raise Invalid('Enter an e-mail address.', param='email')
-    if len(email) > MAX_ADDRESS or not ADDRESS.match(email):
+    # Not printable: an override that makes it read as another one, half a character, a joiner that nobody sees.
+    if len(email) > MAX_ADDRESS or not email.isprintable() or not ADDRESS.match(email):
         raise Invalid('This is not an e-mail address.', param='email')
     return email
 
@@ -73,7 +75,7 @@ def search(text: str, limit: int = 10, exclude_client: int | None = None) -> lis
 
     Only for those who may change managers: check that before.
     """
-    text = text.replace('\x00', '').strip()
+    text = searchable(text)
     users = models.Account.select(models.Account.id, models.Account.name, models.Account.email).where(
         models.Account.kind == models.USER, models.Account.active
     )

@@ -18,7 +18,7 @@ def start(user_id: int) -> str:
     models.Session.delete().where(models.Session.expires_at <= moment).execute()
     cookie = secrets.token_urlsafe(32)
     models.Session.create(
-        digest=_digest(cookie), user=user_id, created_at=moment, expires_at=moment + LIFETIME_SECONDS * 1_000_000
+        digest=digest(cookie), user=user_id, created_at=moment, expires_at=moment + LIFETIME_SECONDS * 1_000_000
     )
     return cookie
 
@@ -29,7 +29,7 @@ def find(cookie: str) -> int | None:
         models.Session.select(models.Session.user)
         .join(models.Account, on=(models.Account.id == models.Session.user))
         .where(
-            models.Session.digest == _digest(cookie),
+            models.Session.digest == digest(cookie),
             models.Session.ended_at.is_null(),
             models.Session.expires_at > now(),
             models.Account.active,
@@ -42,9 +42,10 @@ def find(cookie: str) -> int | None:
 def end(cookie: str) -> None:
     """Within a write: end the session, in all its tabs."""
     models.Session.update(ended_at=now()).where(
-        models.Session.digest == _digest(cookie), models.Session.ended_at.is_null()
+        models.Session.digest == digest(cookie), models.Session.ended_at.is_null()
     ).execute()
 
 
-def _digest(cookie: str) -> str:
+def digest(cookie: str) -> str:
+    """What is kept of a cookie: it recognises the session and cannot be used to get in."""
     return hashlib.sha256(cookie.encode('utf-8', 'surrogateescape')).hexdigest()

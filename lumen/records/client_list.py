@@ -10,7 +10,7 @@ from peewee import Ordering, fn
 
 import models
 from lumen.config.settings import Settings
-from lumen.database import tuples
+from lumen.database import searchable, tuples
 from lumen.errors import Invalid
 from lumen.identity import permissions
 from lumen.identity.permissions import Action, Actor, Person
@@ -83,7 +83,7 @@ def rows(
         raise Invalid(f'Cannot sort by {sort!r}.', param='sort')
     visible = visible_to(person)
     matching = visible
-    text = search.replace('\x00', '').strip()
+    text = searchable(search)
     if text:
         matching = matching & models.Account.handle.contains(text.casefold())
     if active is not None:

@@ -1,21 +1,27 @@
-"""Logs: lines for people on a terminal, JSON otherwise, on standard error; never a secret."""
+"""Logs: lines for people on a terminal, JSON otherwise, on standard error; never a secret, nor a forged line."""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
-from typing import Any
+import traceback
+from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from lumen.visible import visible
 
 SECRETS = (
     (re.compile(r'sk_lumen_[0-9A-Za-z]+'), 'sk_lumen_…'),
     (re.compile(r'(?i)\b(bearer|basic)\s+[^\s"\',]+'), r'\1 …'),
     (re.compile(r'(://[^:/@\s]*):[^@/\s]+@'), r'\1:…@'),
-    (re.compile(r'(?i)\b((?:[a-z]+_)*(?:password|secret|key|token))=[^\s&]+'), r'\1=…'),
+    (re.compile(r'(?i)\b((?:[a-z]+_)*(?:password|secret|key|token|session))=[^\s&;]+'), r'\1=…'),
+    (re.compile(r"""(?i)(['"](?:[a-z]+_)*(?:password|secret|key|token)['"]\s*:\s*)(['"])[^'"]+"""), r'\1\2…'),
 )
+OF_STRUCTLOG = frozenset({'exc_info', 'stack_info', '_record', '_from_structlog'})
+MULTILINE = frozenset({'exception', 'stack'})
 
 
 def configure(*, level: int = logging.INFO) -> None:
@@ -27,7 +33,7 @@ def configure(*, level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt='%H:%M:%S' if on_terminal else 'iso', utc=not on_terminal),
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [structlog.dev.ConsoleRenderer(exception_formatter=_indented)]
         if on_terminal
         else [structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
@@ -43,7 +49,7 @@ def configure(*, level: int = logging.INFO) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[*formatting, without_secrets, *rendering],
+            processors=[*formatting, safe, *rendering],
         )
     )
     root = logging.getLogger()
@@ -54,17 +60,24 @@ def configure(*, level: int = logging.INFO) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
-def without_secrets(logger: Any, name: str, event: EventDict) -> EventDict:
-    """Replace whatever looks like a secret in any text of a log line."""
-    return {key: _cleaned(value) for key, value in event.items()}
+def safe(logger: Any, name: str, event: EventDict) -> EventDict:
+    """Replace whatever looks like a secret, and show what would begin a line or steer a terminal."""
+    return {key: value if key in OF_STRUCTLOG else _safe(value, key in MULTILINE) for key, value in event.items()}
 
 
-def _cleaned(value: Any) -> Any:
+def _safe(value: Any, lines: bool = False) -> Any:
     if isinstance(value, str):
         for pattern, replacement in SECRETS:
             value = pattern.sub(replacement, value)
-    elif isinstance(value, dict):
-        return {key: _cleaned(item) for key, item in value.items()}
-    elif isinstance(value, list | tuple):
-        return [_cleaned(item) for item in value]
-    return value
+        return visible(value, lines=lines)
+    if isinstance(value, dict):
+        return {key: _safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_safe(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else _safe(repr(value))
+
+
+def _indented(stream: TextIO, info: ExcInfo) -> None:
+    """A traceback for a terminal, none of whose lines can pass for a line of the log."""
+    text = ''.join(traceback.format_exception(*info))
+    stream.write('\n' + '\n'.join(f'    {line}' for line in _safe(text, lines=True).split('\n')))

@@ -17,9 +17,11 @@ from lumen.config.source import Configuration
 from lumen.database import Database
 from lumen.errors import DatabaseUnavailable
 from lumen.ledger import Ledger
+from lumen.server.cross_site import NoCrossSite
 from lumen.server.dispatcher import Dispatcher
 from lumen.server.headers import SecurityHeaders
 from lumen.server.lifespan import lifespan_of
+from lumen.server.proxies import TrustedProxies
 from lumen.server.roles import Role
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Parts:
         self.pages = make_pages(configuration, database, self.key_secret) if role in ('all', 'ui') else None
         self.app = Dispatcher(
             gateway=self.gateway.app if self.gateway else None,
-            pages=SecurityHeaders(self.pages) if self.pages else None,
+            pages=self._guarded(self.pages) if self.pages else None,
             ready=self.why_not_ready,
             running=self.running,
         )
@@ -86,6 +88,11 @@ class Parts:
         except (TimeoutError, DatabaseUnavailable):
             return 'the database does not answer'
         return ''
+
+    def _guarded(self, pages: ASGIApp) -> ASGIApp:
+        """What every request to the pages passes through, and none to `/v1`, which knows no cookie."""
+        app = NoCrossSite(pages, own_address=lambda: self.configuration.current.app.url)
+        return TrustedProxies(SecurityHeaders(app), trusted=lambda: self.configuration.current.app.trusted_proxies)
 
     def _make_gateway(self) -> Gateway:
         from lumen.gateway import Gateway

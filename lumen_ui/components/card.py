@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from lumen import coins
+from lumen_ui.components.help_link import help_mark
 from lumen_ui.components.markup import set_attributes, tag, text
 
 
@@ -20,9 +21,12 @@ def cards() -> Iterator[None]:
 class FigureCard:
     """One card. What is put `with` it stands below the figure."""
 
-    def __init__(self, label: str, value: str = '–'):
+    def __init__(self, label: str, value: str = '–', *, help_topic: str = ''):
         with tag('div', 'card') as self.element:
-            text('h2', label, 'card-label')
+            with tag('div', 'with-help'):
+                text('h2', label, 'card-label')
+                if help_topic:
+                    help_mark(help_topic)
             self._value = text('p', value, 'card-value figures')
 
     def set(self, value: str, *, exact: str = '') -> None:

@@ -5,11 +5,15 @@ A click on a header asks the database again. Cells are drawn by `static/grid.js`
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from nicegui import ui
+
+from lumen.visible import visible
+from lumen_ui import nonces
 
 Row = dict[str, str | int]
 """Scalar values under keys of ours, one of which is `id`. A key never comes from data."""
@@ -47,10 +51,11 @@ class Grid:
         self._columns = columns
         self._on_sort = on_sort
         self._sort = (sort, descending)
-        self._rows = rows
+        self._rows = rows = _visible(rows)
         self._is_tall = _is_tall(rows)
         self.element = ui.aggrid(
             {
+                'styleNonce': nonces.of_this_page(),
                 'columnDefs': [self._definition(column) for column in columns],
                 'rowData': rows,
                 ':getRowId': '(params) => String(params.data.id)',
@@ -64,7 +69,7 @@ class Grid:
                 'suppressColumnVirtualisation': True,
                 'suppressNoRowsOverlay': True,
                 ':onCellKeyDown': '(params) => lumenGrid.open(params)',
-                ':onGridReady': f'(params) => lumenGrid.label(params, {label!r})',
+                ':onGridReady': f'(params) => lumenGrid.label(params, {json.dumps(label)})',
             },
             auto_size_columns=False,
         ).classes('grid grid-tall' if self._is_tall else 'grid')
@@ -72,7 +77,8 @@ class Grid:
 
     def show(self, rows: list[Row]) -> None:
         """Show these rows. Those that are there already are updated in place; focus and scroll stay."""
-        before, self._rows = self._rows, rows
+        before, self._rows = self._rows, _visible(rows)
+        rows = self._rows
         self._fit()
         if [row['id'] for row in rows] == [row['id'] for row in before]:
             changed = [row for row, old in zip(rows, before, strict=True) if row != old]
@@ -130,6 +136,10 @@ class Grid:
                     self._sort = order
                     await self._on_sort(*order)
                 return
+
+
+def _visible(rows: list[Row]) -> list[Row]:
+    return [{key: visible(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
 
 
 def _is_tall(rows: list[Row]) -> bool:

@@ -8,14 +8,14 @@ from lumen.identity.keys import NewKey
 from lumen_ui.components import snippets
 from lumen_ui.components.copy_button import copy_button
 from lumen_ui.components.markup import set_attributes, tag, text
-from lumen_ui.services import services_of
+from lumen_ui.services import public_address
 
 UNKNOWN_MODEL = 'MODEL-NAME'
 
 
 def show_secret(new: NewKey, *, model: str | None, opener: ui.button) -> None:
     """Open the dialog. `model` is one that the key may call; the focus returns to `opener`."""
-    base = _base_address()
+    base = public_address(ui.context.client.request)
     # Only the button closes it: not Escape, not a click beside it.
     with ui.dialog().props('persistent') as dialog, tag('div', 'dialog dialog-wide'):
         set_attributes(dialog, aria_label=f'Key "{new.name}" created')
@@ -49,10 +49,3 @@ def _copyable(what: str, content: str, classes: str) -> None:
         source = text('pre', content, classes, role='group', tabindex='0', aria_label=what)
         with place:
             copy_button(source, what)
-
-
-def _base_address() -> str:
-    """Where the API is: as configured, or else as the viewer reached this page."""
-    request = ui.context.client.request
-    configured = services_of(request).settings.app.url
-    return configured.rstrip('/') or f'{request.url.scheme}://{request.url.netloc}'

@@ -1,18 +1,36 @@
-"""Pages for what cannot be shown: not found, not allowed, broken."""
+"""Pages for what cannot be shown: not found, not allowed, broken. In the frame, and without a word of the inside."""
 
 from __future__ import annotations
 
-import structlog
-from nicegui import ui
-from starlette.requests import Request
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from lumen_ui import theme
+import structlog
+from nicegui import Client, ui
+from nicegui import app as pages_app
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from lumen.errors import DatabaseUnavailable
+from lumen_ui.components.help_link import help_link
 from lumen_ui.components.markup import tag, text
-from lumen_ui.guard import Visitor, visitor_of
+from lumen_ui.components.moment import moment
+from lumen_ui.guard import Visitor, known_visitor, visitor_of
 from lumen_ui.layout import frame, link
 from lumen_ui.services import services_of
 
 log = structlog.get_logger()
+
+Show = Callable[[Visitor | None], None]
+
+
+def install() -> None:
+    """Once: answer with these pages where the framework would answer with its own."""
+    pages_app.on_page_exception(broken)
+    pages_app.add_exception_handler(405, _wrong_method)
+    pages_app.add_exception_handler(Exception, _endpoint_broken)
 
 
 async def not_found(request: Request) -> None:
@@ -22,13 +40,8 @@ async def not_found(request: Request) -> None:
 
 def show_not_found(visitor: Visitor | None) -> None:
     """Make the page being built a 404. Says the same of what does not exist and of what is not revealed."""
-    ui.status_code(404)
-    with frame('Not found', visitor), tag('div', 'message-page'):
-        text('p', '404', 'message-code')
-        text('h1', 'There is nothing here', 'page-title')
+    with _message(404, 'Not found', 'There is nothing here', visitor):
         text('p', 'The address may be mistyped, or you may not see what it leads to.')
-        with tag('p'):
-            link('Go to the start page', '/')
 
 
 def show_clients_forbidden(visitor: Visitor) -> None:
@@ -55,18 +68,74 @@ def show_clients_forbidden(visitor: Visitor) -> None:
                 text('span', 'an administrator of this site')
             text('span', '.')
         with tag('p'):
-            link('Read more about clients', '/help/clients')
+            help_link('clients', 'Read more about clients')
 
 
 def broken(error: Exception) -> None:
-    """Make the page being built a 500 that says nothing of the inside. The error is logged."""
-    log.error('a page failed to build', exc_info=error)
-    settings = services_of(ui.context.client.request).settings
-    theme.apply(ui.context.client.request, settings)
-    ui.page_title(f'Something went wrong · {settings.app.name}')
-    with tag('div', 'frame-main'), tag('div', 'message-page'):
-        text('p', '500', 'message-code')
-        text('h1', 'Something went wrong', 'page-title')
-        text('p', 'The page could not be shown. It has been logged; please try again.')
+    """Make the page being built a 500. The error is logged under a reference that the page shows."""
+    request = ui.context.client.request
+    reference = secrets.token_hex(4)
+    request.state.failure = reference
+    log.error('a page could not be shown', reference=reference, path=request.url.path, exc_info=error)
+    support = services_of(request).settings.app.support_email
+    with _message(500, 'Something went wrong', 'Something went wrong', known_visitor(request)):
+        if isinstance(error, DatabaseUnavailable | TimeoutError):
+            text('p', 'Lumen cannot reach its database, or waits for it too long. Please try again in a minute.')
+        else:
+            text('p', 'That is our fault, not yours, and it has been logged. Please try again.')
+        with tag('p'):
+            text('span', 'If it stays so, ')
+            if support:
+                text('span', 'write to ')
+                link(support, f'mailto:{support}')
+            else:
+                text('span', 'tell an administrator of this site')
+            text('span', ' and quote ')
+            text('code', reference, 'reference')
+            text('span', ' of ')
+            moment(time.time_ns() // 1000, 'exact')
+            text('span', '.')
+
+
+async def refusal(request: Request, status: int, title: str, sentence: str) -> Response:
+    """A page for what an endpoint refuses that is no page itself, such as the target of a form."""
+    visitor = await visitor_of(request)
+
+    def show(visitor: Visitor | None) -> None:
+        with _message(status, title, title, visitor):
+            text('p', sentence)
+
+    return _answer(request, visitor, show)
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    response = await refusal(
+        request, 405, 'This address is no page', 'It takes what a form sends; it cannot be opened by itself.'
+    )
+    response.headers.update(getattr(error, 'headers', None) or {})
+    return response
+
+
+async def _endpoint_broken(request: Request, error: Exception) -> Response:
+    """For endpoints that are no pages; also told of a page that failed, which `broken` has answered already."""
+    if hasattr(request.state, 'failure'):
+        return PlainTextResponse('Something went wrong. It has been logged.', status_code=500)
+    return _answer(request, known_visitor(request), lambda visitor: broken(error))
+
+
+def _answer(request: Request, visitor: Visitor | None, show: Show) -> Response:
+    with Client(ui.page(''), request=request) as client:
+        show(visitor)
+    return client.build_response(request, client.status_code)
+
+
+@contextmanager
+def _message(status: int, title: str, heading: str, visitor: Visitor | None) -> Iterator[None]:
+    """The page being built, with a message in the place of what was asked for. Put paragraphs into it."""
+    ui.status_code(status)
+    with frame(title, visitor), tag('div', 'message-page'):
+        text('p', str(status), 'message-code')
+        text('h1', heading, 'page-title')
+        yield
         with tag('p'):
             link('Go to the start page', '/')

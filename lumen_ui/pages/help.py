@@ -10,17 +10,17 @@ from starlette.responses import RedirectResponse, Response
 
 from lumen.identity.permissions import Action
 from lumen_ui import guard
+from lumen_ui.components.help_link import TOPICS
 from lumen_ui.components.markup import set_attributes, tag, text
+from lumen_ui.components.picture import with_pictures
 from lumen_ui.layout import frame, link
 from lumen_ui.pages import errors
+from lumen_ui.services import public_address
 
 TEXTS = Path(__file__).parent.parent / 'help'
-TOPICS = {
-    'clients': 'Clients',
-    'configuring-clients': 'Configuring Clients',
-    'api': 'API',
-    'coins': 'Coins',
-}
+OVERVIEW = 'overview'
+THIS_SITE = 'https://this-site'
+"""What the texts call the address that Lumen is reached at."""
 
 
 @ui.page('/')
@@ -33,29 +33,31 @@ async def start_page(request: Request) -> Response:
 
 @ui.page('/help')
 async def help_page(request: Request) -> Response | None:
-    return await _show(request, 'clients')
+    return await _show(request, OVERVIEW)
 
 
 @ui.page('/help/{topic}')
 async def topic_page(request: Request, topic: str) -> Response | None:
-    return await _show(request, topic)
+    return await _show(request, topic if topic in TOPICS else None)
 
 
-async def _show(request: Request, topic: str) -> Response | None:
+async def _show(request: Request, shown: str | None) -> Response | None:
     visitor = await guard.visitor_of(request)
     if visitor is None:
         return guard.to_sign_in(request)
-    if topic not in TOPICS:
+    if shown is None:
         errors.show_not_found(visitor)
         return None
-    with frame(f'{TOPICS[topic]} · Help', visitor, current='/help'), tag('div', 'help'):
+    title = f'{TOPICS[shown]} · Help' if shown in TOPICS else 'Help'
+    with frame(title, visitor, current='/help'), tag('div', 'help'):
         with tag('nav', 'help-topics', aria_label='Help topics'):
-            for name, title in TOPICS.items():
-                place = text('a', title, 'place', href=f'/help/{name}')
-                if name == topic:
+            for name, label in {OVERVIEW: 'Overview', **TOPICS}.items():
+                place = text('a', label, 'place', href='/help' if name == OVERVIEW else f'/help/{name}')
+                if name == shown:
                     set_attributes(place, aria_current='page')
         with tag('article', 'help-text'):
-            ui.markdown((TEXTS / f'{topic}.md').read_text(encoding='utf-8'))
+            words = (TEXTS / f'{shown}.md').read_text(encoding='utf-8')
+            ui.markdown(with_pictures(words).replace(THIS_SITE, public_address(request)))
             support = visitor.settings.app.support_email
             if support:
                 with tag('p', 'muted'):

@@ -81,6 +81,12 @@ def test_an_announcement_stays_dismissed_until_its_text_changes(page: Page, serv
     page.reload()
     expect(page.get_by_role('heading', name='Lumen', level=1)).to_be_visible()
     expect(page.get_by_text('Welcome to the test')).to_have_count(0)
+    server.json('client', 'create', 'bot')
+    sign_in(page, ADMIN, '/')
+    for address, heading in (('/clients', 'Clients'), ('/clients/1', 'bot'), ('/help', 'Help'), ('/x', 'nothing here')):
+        page.goto(address)
+        expect(page.get_by_role('heading', name=heading, level=1)).to_be_visible()
+        expect(page.get_by_text('Welcome to the test')).to_have_count(0)
     text = server.configuration.read_text().replace('Welcome to the test', 'Maintenance on Friday')
     server.configuration.write_text(text)
     for _ in range(50):

@@ -51,7 +51,8 @@ class Keys:
         self._page = page
         self._revoke_buttons: dict[int, ui.button] = {}
         self._rotate_buttons: dict[int, ui.button] = {}
-        with section('API keys', 'A program that holds one of these calls the models as this client.') as actions:
+        explanation = 'A program that holds one of these calls the models as this client.'
+        with section('API keys', explanation, help_topic='api') as actions:
             self._table = LiveTable('API keys', COLUMNS, self._build)
             self._nothing = NothingHere()
         with actions:

@@ -33,7 +33,8 @@ class Managers:
     def __init__(self, page: OpenClient) -> None:
         self._page = page
         self._buttons: dict[int, tuple[ui.button, ui.button]] = {}
-        with section('Managers', 'The people who make the keys of this client and answer for its use.') as actions:
+        explanation = 'The people who make the keys of this client and answer for its use.'
+        with section('Managers', explanation, help_topic='clients') as actions:
             self._table = LiveTable('Managers', COLUMNS, self._build)
             self._nothing = NothingHere()
         with actions:

@@ -42,7 +42,11 @@ BADGES: dict[str, tuple[str, str, Tone]] = {
 
 
 def model_access(page: OpenClient) -> None:
-    with section('Model access', 'Decided by the configuration. The first rule that speaks counts.'):
+    with section(
+        'Model access',
+        'Decided by the configuration. The first rule that speaks counts.',
+        help_topic='configuring-clients',
+    ):
         table = LiveTable('Model access', COLUMNS, lambda model: _build(page, model))
         nothing = NothingHere()
 

@@ -36,7 +36,7 @@ def pool_cards(page: OpenClient) -> None:
 
 class _PoolCard:
     def __init__(self) -> None:
-        with FigureCard('Coin Pool') as self._card:
+        with FigureCard('Coin Pool', help_topic='coins') as self._card:
             self._bar = PoolBar()
             self._note = text('p', '', 'card-note figures')
 
@@ -59,7 +59,7 @@ class _PoolCard:
 
 class _RefillCard:
     def __init__(self) -> None:
-        with FigureCard('Coin Refill') as self._card, tag('p', 'card-note'):
+        with FigureCard('Coin Refill', help_topic='coins') as self._card, tag('p', 'card-note'):
             self._note = text('span', '')
             self._full = LastTime(none='')
 

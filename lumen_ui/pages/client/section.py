@@ -7,16 +7,20 @@ from contextlib import contextmanager
 
 from nicegui import ui
 
+from lumen_ui.components.help_link import help_mark
 from lumen_ui.components.markup import tag, text
 
 
 @contextmanager
-def section(title: str, explanation: str = '') -> Iterator[ui.element]:
+def section(title: str, explanation: str = '', *, help_topic: str = '') -> Iterator[ui.element]:
     """Yields the place beside the heading, for buttons."""
     with tag('section', 'panel section'):
         with tag('div', 'section-head'):
             with tag('div'):
-                text('h2', title, 'section-title')
+                with tag('div', 'with-help'):
+                    text('h2', title, 'section-title')
+                    if help_topic:
+                        help_mark(help_topic)
                 if explanation:
                     text('p', explanation, 'muted section-explanation')
             actions = tag('div', 'section-actions')

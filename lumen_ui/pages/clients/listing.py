@@ -30,12 +30,12 @@ AT_LEAST_EVERY_SECONDS = 5.0
 
 COLUMNS = [
     Column('name', 'Name', 'link', flex=3, width=160),
-    Column('managers', 'Managers', 'count', width=120, is_figure=True, first_descending=True),
+    Column('managers', 'Managers', 'count', width=136, is_figure=True, first_descending=True),
     Column('active', 'Active', 'state', width=90),
-    Column('requests', 'Requests', 'count', width=104, is_figure=True, first_descending=True),
-    Column('tokens', 'Tokens Used', 'count', width=124, is_figure=True, first_descending=True),
-    Column('spent', 'Coins', 'coins', width=104, is_figure=True, first_descending=True),
-    Column('created_at', 'Created', 'date', width=124, first_descending=True),
+    Column('requests', 'Requests', 'count', width=132, is_figure=True, first_descending=True),
+    Column('tokens', 'Tokens Used', 'count', width=160, is_figure=True, first_descending=True),
+    Column('spent', 'Coins', 'coins', width=116, is_figure=True, first_descending=True),
+    Column('created_at', 'Created', 'date', width=136, first_descending=True),
 ]
 
 

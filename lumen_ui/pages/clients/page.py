@@ -11,6 +11,7 @@ from lumen.identity.permissions import Action
 from lumen.records import client_list
 from lumen_ui import guard
 from lumen_ui.actions import leave
+from lumen_ui.components.help_link import help_link
 from lumen_ui.components.markup import tag, text
 from lumen_ui.components.notice import notice
 from lumen_ui.guard import Visitor
@@ -59,7 +60,7 @@ def _advanced(visitor: Visitor) -> None:
     with notice(), tag('p'):
         text('strong', 'Clients are an advanced feature')
         text('span', ' for people who build services or automated tools. Each has its own keys, coins and usage. ')
-        link('Read how they work', '/help/clients')
+        help_link('clients', 'Read how they work')
         if support:
             text('span', ' or ask ')
             link(support, f'mailto:{support}')

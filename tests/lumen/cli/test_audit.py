@@ -3,12 +3,30 @@ from datetime import datetime
 
 import pytest
 
+import models
 from lumen.cli.times import iso, since
+from lumen.database import Database
 from lumen.errors import Invalid
 from tests.lumen.cli.conftest import Lumen
 
 MOMENT = 1_800_000_000_000_000
 ME = f'command line ({getpass.getuser()})'
+
+
+def test_what_others_wrote_does_not_steer_the_terminal(lumen: Lumen, database_url: str):
+    lumen.json('client', 'create', 'bot')
+    steering = 'x\n\x1b[2J\x9b1A\u202ey'
+    database = Database(database_url)
+    try:
+        database.write_now(lambda: models.Account.update(created_by=steering, name=steering).execute())
+    finally:
+        database.close()
+    for command in (('audit',), ('client', 'list'), ('client', 'list', '--json')):
+        said = lumen(*command).stdout
+        assert '\\u202ey' in said
+        assert not set('\x1b\x9b\u202e') & set(said)
+    assert lumen.json('client', 'list')[0]['name'] == steering
+    assert len(lumen('audit').stdout.splitlines()) == 1
 
 
 def test_what_was_done_is_told_oldest_first(lumen: Lumen):

@@ -103,10 +103,18 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
         (model(f'"{"m" * 201}"'), 'models[0].name: must have at most 200 characters'),
         (model(url='http://h:99999/v1'), 'models[0].endpoints[0].url: must be an http or https address'),
         ('x: &a [*a]', 'contains itself'),
+        ('users: {"a\\0b@c": {}}', 'users.a\\x00b@c: must not contain the control character U+0000'),
+        ('app: {trusted_proxies: [proxy.example.org]}', 'app.trusted_proxies[0]: must be an IP address or a network'),
+        ('app: {trusted_proxies: [10.0.0.0/8, "::1", 300.1.1.1]}', 'app.trusted_proxies[2]: must be an IP address'),
         ('? [a]\n: b', 'has a key that is not text'),
         ('admins: [a@b.c, ]\nlogin: {dev_users: [{email: x}]}', 'login.dev_users[0].name: is missing'),
         (model() + model()[8:], 'models[1].name: "m" is there already'),
         (model(url='ftp://x'), 'models[0].endpoints[0].url: must be an http or https address, or builtin:echo'),
+        (
+            'models: [{name: m, input_cost_per_million: 0, output_cost_per_million: 0, '
+            'endpoints: [{url: "http://u:p@h/v1", api_key: k}]}]',
+            'names a user beside the api_key',
+        ),
         (model(url='builtin:eco'), 'no such built-in server; there is builtin:echo'),
         (
             model().replace('    context_window: 100\n', ''),
@@ -128,6 +136,34 @@ def test_a_model_that_writes_nothing_that_costs_needs_no_limit_of_its_output():
     embedding = model().replace('    max_output_tokens: 10\n', '')
     loaded = good(embedding.replace('output_cost_per_million: 0.25', 'output_cost_per_million: 0'))
     assert loaded.settings.models[0].max_output_tokens is None
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'app: {secret_key: SECRET, secret_key: SECRET}',
+        'app: {secret_key: [SECRET]}',
+        'app: {secret_key: {SECRET: x}}',
+        'app: {secret_key: "\\0SECRET"}',
+        'app: {secret_key: !SECRET x}',
+        'app: {secret_key: !SECRET!x y}',
+        'app: {secret_key: *SECRET}',
+        'app:\n  secret_key: &SECRET x\n  name: &SECRET y',
+        'app:\n  secret_key: "SECRET',
+        'app:\n  secret_key: SECRET: x',
+        'app:\n  secret_key: `SECRET',
+        'app:\n  secret_key:SECRET',
+        'app: {database: SECRET}',
+        'login: {oauth2: {client_secret: [SECRET]}}',
+        'rate_limiting: {storage_url: [SECRET]}',
+        model(url='ftp://user:SECRET@host'),
+        model().replace('endpoints:', 'endpoints: SECRET #'),
+    ],
+)
+def test_no_fault_quotes_a_secret(text: str):
+    found = faults(text.replace('SECRET', 'hunter2hunter2'))
+    assert found
+    assert 'hunter2' not in '\n'.join(found)
 
 
 def test_faults_between_keys_are_named_beside_those_of_keys():

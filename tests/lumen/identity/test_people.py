@@ -43,6 +43,12 @@ def test_what_is_no_address_is_refused(email: str):
     assert refused.value.param == 'email'
 
 
+@pytest.mark.parametrize('hidden', ['\x00', '\u202e', '\u2066', '\u200b', '\u200d', '\ud83d', '\x1b', '\u2028'])
+def test_an_address_that_hides_something_is_refused(hidden: str):
+    with pytest.raises(Invalid):
+        people.check_email(f'ada{hidden}x@example.org')
+
+
 def test_users_are_found_by_name_and_by_address_and_wildcards_are_letters(database: Database):
     for email in ('ann@example.org', 'bob_b@example.org', 'bobxb@example.org'):
         database.write_now(factories.user, email, CONFIGURED)
@@ -53,4 +59,5 @@ def test_users_are_found_by_name_and_by_address_and_wildcards_are_letters(databa
     assert found('ANN') == ['ann@example.org']
     assert found('b_b@') == ['bob_b@example.org']
     assert found('%') == []
+    assert found('\ud83dann\x00') == ['ann@example.org']
     assert found('\x00') == ['ann@example.org', 'bob_b@example.org', 'bobxb@example.org']

@@ -100,6 +100,12 @@ def test_the_filter_shows_active_deactivated_or_all(database: Database):
     assert names(page(database)) == ['off', 'on']
 
 
+def test_what_no_database_takes_is_not_looked_for(database: Database):
+    database.write_now(factories.client, 'bot', CONFIGURED)
+    for search in ('\x00', 'b\x00o', '\ud83dbot', ' BOT\x00 '):
+        assert names(page(database, search=search)) == ['bot']
+
+
 def test_an_unknown_order_is_refused(database: Database):
     with pytest.raises(Invalid):
         page(database, sort='name; drop table account')

@@ -1,0 +1,123 @@
+"""How many pages one may open a minute and hold open: far above what people do, far below what fills the memory.
+
+An open page is memory on the server. Who is signed in is counted by session, so that a class behind one address does
+not share a limit; strangers are counted by address, and all of them together have a limit too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nicegui import Client
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lumen.identity import sessions
+from lumen_ui import session_cookie
+from lumen_ui.limiter import TooMany, address_of
+from lumen_ui.services import Services
+
+SOCKET = '/_nicegui_ws/'
+# What is sent as it lies on the disk costs no memory, and a page loads dozens of it.
+FILES = ('/static/', '/_nicegui/', '/favicon.ico')
+KEY = 'lumen.counted_as'
+"""Where the scope of a request, and so the page that it opens, keeps whom it counts for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """`openings` of pages a minute (a redirect is one too), and `held` pages at one time."""
+
+    openings: int
+    held: int
+
+
+# Somebody who reloads twice a second, with a tab for every client they manage.
+SIGNED_IN = Allowance(openings=120, held=120)
+# A lecture hall behind one address in which everybody opens the sign-in page at once: two redirects and a page each.
+STRANGERS = Allowance(openings=900, held=600)
+# A sign-in page takes some 230 kB, for a minute when no browser connects to it: 350 MB are what strangers get.
+STRANGERS_TOGETHER = 1500
+
+
+class PageLimits:
+    """In front of the pages: what is too much is answered with a sentence, before anything is built for it."""
+
+    def __init__(self, app: ASGIApp, services: Services):
+        self.app = app
+        self._services = services
+        self._sockets: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope['type'] == 'websocket':
+            await self._socket(scope, receive, send)
+        elif scope['type'] == 'http' and not scope['path'].startswith(FILES) and not _is_polled(scope):
+            await self._page(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            key = await self._count(scope, _open_pages)
+        except TooMany as refusal:
+            await _refuse(send, refusal)
+        else:
+            await self.app({**scope, KEY: key}, receive, send)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            key = await self._count(scope, lambda: self._sockets)
+        except TooMany:
+            await receive()
+            await send({'type': 'websocket.close', 'code': 1013})
+            return
+        self._sockets[key] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._sockets[key] -= 1
+            if not self._sockets[key]:
+                del self._sockets[key]
+
+    async def _count(self, scope: Scope, held: Callable[[], Counter[str]]) -> str:
+        """Whom it counts for. Raises TooMany."""
+        session = await self._session(scope)
+        key, allowance = (session, SIGNED_IN) if session else (f'from {address_of(scope)}', STRANGERS)
+        await self._services.limiter.count(allowance.openings, scope['type'], key)
+        holding = held()
+        strangers = 0 if session else sum(number for name, number in holding.items() if name.startswith('from '))
+        if holding[key] >= allowance.held or strangers >= STRANGERS_TOGETHER:
+            raise TooMany('Too many pages are open. Close some, and try again.', retry_after_seconds=60)
+        return key
+
+    async def _session(self, scope: Scope) -> str:
+        """A name for the session that the cookie stands for; empty for strangers and for what they make up."""
+        connection = HTTPConnection(scope)
+        cookie = session_cookie.read(connection, self._services.settings)
+        if not cookie or await self._services.database.read(sessions.find, cookie) is None:
+            return ''
+        return f'session {sessions.digest(cookie)}'
+
+
+def _is_polled(scope: Scope) -> bool:
+    """Whether a browser without WebSockets goes on with what it began; beginning is counted."""
+    return scope['path'].startswith(SOCKET) and b'sid=' in scope['query_string']
+
+
+def _open_pages() -> Counter[str]:
+    keys = (client.request.scope.get(KEY) for client in Client.instances.values())
+    return Counter(key for key in keys if key)
+
+
+async def _refuse(send: Send, refusal: TooMany) -> None:
+    body = f'{refusal.message}\n'.encode()
+    headers = [
+        (b'content-type', b'text/plain; charset=utf-8'),
+        (b'content-length', str(len(body)).encode()),
+        (b'retry-after', str(refusal.retry_after_seconds).encode()),
+        (b'cache-control', b'no-store'),
+    ]
+    await send({'type': 'http.response.start', 'status': 429, 'headers': headers})
+    await send({'type': 'http.response.body', 'body': body})
