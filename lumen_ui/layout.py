@@ -19,6 +19,7 @@ from lumen_ui.guard import Visitor
 from lumen_ui.services import services_of
 
 ANNOUNCEMENT_COOKIE = 'lumen_announcement'
+FAULTS_SHOWN = 5
 
 
 @contextmanager
@@ -44,6 +45,8 @@ def frame(title: str, visitor: Visitor | None, *, current: str = '') -> Iterator
             ui.space()
             _theme_choice(choice)
     announcement(request, settings.app)
+    if visitor is not None and visitor.person.is_admin:
+        _faults(services_of(request).configuration.faults)
     with tag('div', 'frame-main') as main:  # the page around it is the <main> already
         yield
     ui.skip_link('Skip to content', target=main)
@@ -62,6 +65,18 @@ def announcement(request: Request, app: App) -> None:
         text('p', words, 'announcement-text')
         button = ui.button(icon='close').props('flat round dense')
         set_attributes(button, aria_label='Dismiss announcement', data_dismiss=digest)
+
+
+def _faults(faults: tuple[str, ...]) -> None:
+    """What is wrong with the configuration file as it is now, for those who can mend it."""
+    if not faults:
+        return
+    lines = [f'{faults[0].partition(":")[0]} has faults; what was in force stays:', *faults[:FAULTS_SHOWN]]
+    if len(faults) > FAULTS_SHOWN:
+        lines.append(f'and {len(faults) - FAULTS_SHOWN} more, which the log names')
+    with tag('aside', 'announcement', role='status', aria_label='Faults of the configuration'):
+        ui.icon('report_problem').props('aria-hidden=true')
+        text('p', '\n'.join(lines), 'announcement-text')
 
 
 def navigation_of(visitor: Visitor) -> list[tuple[str, str]]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
+
+SECRET_KEYS = frozenset(
+    {'secret_key', 'encryption_key', 'client_id', 'client_secret', 'api_key', 'token', 'storage_url'}
+)
+GLUED = re.compile(rf'({"|".join(sorted(SECRET_KEYS))}|url)\s*[:=]')
+"""A key and its secret that no space divides (`secret_key:abc`) are one key to YAML."""
+LONGEST_SHOWN = 80
+MOST_COMPARED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +36,47 @@ class Fault:
 
 
 def dotted(path: Path) -> str:
-    """`clients.research-bot.groups[0]`"""
+    """`clients.research-bot.groups[0]`. Ends at a secret: what was written below it may be the secret itself."""
     text = ''
-    for part in path:
-        text += f'[{part}]' if isinstance(part, int) else (f'.{part}' if text else part)
+    for number, part in enumerate(path):
+        if isinstance(part, int):
+            text += f'[{part}]'
+            continue
+        glued = GLUED.match(part)
+        name = f'{glued[1]}…' if glued else shown(part)
+        text += f'.{name}' if text else name
+        if glued or _is_secret(path[: number + 1]):
+            break
     return text
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean "max"?)`, or nothing when no known word is near."""
+def shown(text: str) -> str:
+    """A name as it can stand in one line of a message: nothing invisible, and not too much of it."""
+    cut = text if len(text) <= LONGEST_SHOWN else f'{text[:LONGEST_SHOWN]}…'
+    return cut if cut.isprintable() else repr(cut)[1:-1]
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """` (did you mean "max"?)`, or nothing when no known word is near, or too many are known to compare them all."""
+    if len(known) > MOST_COMPARED or len(word) > LONGEST_SHOWN:
+        return ''
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.55)
-    return f' (did you mean "{near[0]}"?)' if near else ''
+    return f' (did you mean "{shown(near[0])}"?)' if near else ''
+
+
+def _is_secret(path: Path) -> bool:
+    if path[0] in ('clients', 'users', 'groups'):
+        return False
+    return path[-1] in SECRET_KEYS or path == ('app', 'database', 'url')
 
 
 def of_validation(error: ValidationError, model: type[BaseModel], lines: Mapping[Path, int]) -> list[Fault]:
     """Every fault that pydantic found, in our words and with its line."""
-    found = []
-    for details in error.errors(include_url=False, include_context=True):
-        path = tuple(part for part in details['loc'] if part != '[key]')
-        found.append(Fault(path, _words(details, model, path), nearest_line(path, lines)))
-    return found
+    return [
+        Fault(path, _words(details, model, path), nearest_line(path, lines))
+        for details in error.errors(include_url=False, include_context=True)
+        for path in [tuple(part for part in details['loc'] if part != '[key]')]
+    ]
 
 
 def nearest_line(path: Path, lines: Mapping[Path, int]) -> int | None:
@@ -84,7 +114,7 @@ def _words(details: ErrorDetails, model: type[BaseModel], path: Path) -> str:
             return f'must be {context["ge"]:g} or more'
         case 'too_short' | 'string_too_short':
             return 'must not be empty'
-        case 'string_too_long':
+        case 'too_long' | 'string_too_long':
             return f'must have at most {context["max_length"]} characters'
         case 'value_error':
             return str(context['error'])

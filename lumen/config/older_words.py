@@ -26,8 +26,8 @@ def modernise(data: dict[str, Any], lines: dict[Path, int]) -> tuple[list[str], 
     for number, model in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(model, dict):
             _active(model, ('models', number), lines, warnings, faults)
-            if model.get('name') in graylisted:
-                model.setdefault('needs_ack', 'true')
+            if isinstance(model.get('name'), str) and model['name'] in graylisted and model.get('needs_ack') is None:
+                model['needs_ack'] = 'true'
     return warnings, faults
 
 
@@ -43,6 +43,8 @@ def _lists(
         if old not in access:
             continue
         names = access.pop(old)
+        if names is None:
+            names = []
         line = lines.get((*path, old))
         also = ' and `needs_ack: true` on these models' if old == 'graylist' else ''
         warnings.append(f'line {line}: `{old}` is an older word for `{new}`{also}')
@@ -51,7 +53,9 @@ def _lists(
             continue
         if old == 'graylist':
             graylisted.update(name for name in names if isinstance(name, str))
-        present = access.setdefault(new, [])
+        if access.get(new) is None:
+            access[new] = []
+        present = access[new]
         if isinstance(present, list):
             for number in range(len(names)):
                 lines[(*path, new, len(present) + number)] = lines.get((*path, old, number), line or 0)
@@ -62,7 +66,8 @@ def _lists(
 def _active(
     model: dict[str, Any], path: Path, lines: dict[Path, int], warnings: list[str], faults: list[Fault]
 ) -> None:
-    if 'active' not in model:
+    if model.get('active') is None:
+        model.pop('active', None)
         return
     value = str(model.pop('active')).lower()
     line = lines.get((*path, 'active'))

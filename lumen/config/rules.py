@@ -2,113 +2,105 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Iterable, Iterator
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
 
-from lumen.config.faults import Fault, Path, did_you_mean
-from lumen.config.settings import AccountEntry, Group, Model, Settings
-
-BUILTIN = 'builtin:echo'
-CLIENT_NAME = re.compile(r'[A-Za-z0-9](?:[A-Za-z0-9._ -]{0,62}[A-Za-z0-9._-])?\Z')
+from lumen import coins
+from lumen.config.faults import Fault, Path, did_you_mean, shown
+from lumen.config.settings import AccountEntry, Group, Settings
 
 
-def faults(settings: Settings) -> Iterator[Fault]:
-    """Everything that cannot be, each with its path."""
-    yield from _twice('models', [model.name for model in settings.models], by_number=True)
-    yield from _twice('clients', settings.clients)
-    yield from _twice('users', settings.users)
-    for number, model in enumerate(settings.models):
-        yield from _model(('models', number), model)
-    for name in settings.clients:
-        if name != 'default' and not CLIENT_NAME.match(name):
-            yield Fault(
-                ('clients', name),
-                'is not the name of a client: 1-64 letters, digits, dots, underscores, hyphens and spaces, '
-                'starting with a letter or digit, not ending with a space',
-            )
-    for email in settings.users:
-        if '@' not in email:
-            yield Fault(('users', email), 'must be an e-mail address')
-    for path, entry in _entries(settings):
-        for number, group in enumerate(entry.groups):
-            if group not in settings.groups:
-                yield Fault((*path, 'groups', number), f'no group "{group}"{did_you_mean(group, settings.groups)}')
-    yield from _addresses(settings)
+def faults(data: Mapping[str, Any]) -> Iterator[Fault]:
+    """Everything that cannot be between keys, each with its path.
+
+    Looks at the plain data, not at settings made of it: a fault of one key hides none between the others. What is not
+    of its type is passed over; that is named already.
+    """
+    models = data.get('models')
+    listed = [
+        (n, model) for n, model in enumerate(models if isinstance(models, list) else ()) if isinstance(model, dict)
+    ]
+    yield from _twice((('models', n, 'name'), model.get('name')) for n, model in listed)
+    for number, model in listed:
+        yield from _unbounded(('models', number), model)
+        yield from _two_users(('models', number), model)
+    for section in ('clients', 'users'):
+        yield from _twice((((section, name), name) for name in _mapping(data, section)), fold=True)
+    if isinstance(data.get('groups', {}), dict):
+        yield from _strange_groups(data)
 
 
 def warnings(settings: Settings) -> Iterator[Fault]:
     """What is probably not meant, but does no harm."""
-    names = [model.name for model in settings.models]
-    scopes: list[tuple[Path, AccountEntry | Group]] = [*_entries(settings)]
+    names = dict.fromkeys(model.name for model in settings.models)
+    suggestion = cache(lambda name: did_you_mean(name, names))
+    scopes: list[tuple[Path, AccountEntry | Group]] = []
+    scopes += [(('clients', name), entry) for name, entry in settings.clients.items()]
+    scopes += [(('users', email), entry) for email, entry in settings.users.items()]
     scopes += [(('groups', name), group) for name, group in settings.groups.items()]
     for path, scope in scopes:
         for word in ('allowed', 'blocked'):
             for name in sorted(getattr(scope.model_access, word)):
                 if name not in names:
-                    yield Fault((*path, 'model_access', word), f'no model "{name}"{did_you_mean(name, names)}')
+                    yield Fault((*path, 'model_access', word), f'no model "{shown(name)}"{suggestion(name)}')
     if not settings.login.dev_users and settings.login.oauth2 is None:
         yield Fault(('login',), 'nobody can sign in: neither dev_users nor oauth2 is configured')
     if not settings.admins:
         yield Fault(('admins',), 'nobody is an admin, so nobody can create clients in the pages')
 
 
-def _entries(settings: Settings) -> Iterator[tuple[Path, AccountEntry]]:
-    for section, entries in (('clients', settings.clients), ('users', settings.users)):
-        for name, entry in entries.items():
-            yield (section, name), entry
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}
 
 
-def _twice(section: str, names: Iterable[str], *, by_number: bool = False) -> Iterator[Fault]:
+def _twice(named: Iterable[tuple[Path, object]], *, fold: bool = False) -> Iterator[Fault]:
     seen: dict[str, str] = {}
-    for number, name in enumerate(names):
-        folded = name if by_number else name.casefold()
+    for path, name in named:
+        if not isinstance(name, str):
+            continue
+        folded = name.casefold() if fold else name
         if folded in seen:
-            path: Path = (section, number, 'name') if by_number else (section, name)
-            yield Fault(path, f'"{name}" is there already, as "{seen[folded]}"')
+            yield Fault(path, f'"{shown(name)}" is there already, as "{shown(seen[folded])}"')
         seen.setdefault(folded, name)
 
 
-def _model(path: Path, model: Model) -> Iterator[Fault]:
-    if not model.price.is_free:
-        for key in ('context_window', 'max_output_tokens'):
-            # What writes nothing that costs, as an embedding model, has no output to bound.
-            is_needed = key == 'context_window' or model.price.output > 0
-            if is_needed and getattr(model, key) is None:
-                yield Fault((*path, key), 'is missing: a model with a price must state it, so that a call can be held')
-    for number, endpoint in enumerate(model.endpoints):
-        where = (*path, 'endpoints', number, 'url')
-        if endpoint.url == BUILTIN:
-            continue
-        if endpoint.url.startswith('builtin:'):
-            yield Fault(where, f'no such built-in server; there is {BUILTIN}')
-        elif not _is_web_address(endpoint.url):
-            yield Fault(where, f'must be an http or https address, or {BUILTIN}')
-        elif endpoint.api_key is not None and '@' in urlsplit(endpoint.url).netloc:
+def _unbounded(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
+    costs_output = _is_price(model.get('output_cost_per_million'))
+    is_needed = {
+        'context_window': costs_output or _is_price(model.get('input_cost_per_million')),
+        # What writes nothing that costs, as an embedding model, has no output to bound.
+        'max_output_tokens': costs_output,
+    }
+    for key, needed in is_needed.items():
+        if needed and model.get(key) is None:
+            yield Fault((*path, key), 'is missing: a model with a price must state it, so that a call can be held')
+
+
+def _two_users(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
+    endpoints = model.get('endpoints')
+    for number, endpoint in enumerate(endpoints if isinstance(endpoints, list) else ()):
+        url = endpoint.get('url') if isinstance(endpoint, dict) else None
+        if isinstance(url, str) and endpoint.get('api_key') is not None and '@' in url.partition('//')[2].split('/')[0]:
+            where = (*path, 'endpoints', number, 'url')
             yield Fault(where, 'names a user beside the api_key, and only one of them can be sent')
 
 
-def _addresses(settings: Settings) -> Iterator[Fault]:
-    for key in ('url', 'github_url', 'feature_url', 'institution_url'):
-        value = getattr(settings.app, key)
-        if value and not _is_web_address(value):
-            yield Fault(('app', key), 'must be an http or https address')
-    for number, address in enumerate(settings.app.trusted_proxies):
-        try:
-            ipaddress.ip_network(address, strict=False)
-        except ValueError:
-            yield Fault(
-                ('app', 'trusted_proxies', number), 'must be an IP address or a network, for example 10.0.0.0/8'
-            )
-    for number, link in enumerate(settings.app.footer_links):
-        if not _is_web_address(link.url):
-            yield Fault(('app', 'footer_links', number, 'url'), 'must be an http or https address')
-
-
-def _is_web_address(text: str) -> bool:
+def _is_price(value: object) -> bool:
     try:
-        parts = urlsplit(text)
-        return parts.scheme in ('http', 'https') and bool(parts.hostname) and text.isprintable() and ' ' not in text
+        return isinstance(value, str) and coins.from_text(value) > 0
     except ValueError:
         return False
+
+
+def _strange_groups(data: Mapping[str, Any]) -> Iterator[Fault]:
+    known = _mapping(data, 'groups')
+    suggestion = cache(lambda name: did_you_mean(name, known))
+    for section in ('clients', 'users'):
+        for name, entry in _mapping(data, section).items():
+            groups = entry.get('groups') if isinstance(entry, dict) else None
+            for number, group in enumerate(groups if isinstance(groups, list) else ()):
+                if isinstance(group, str) and group not in known:
+                    where = (section, name, 'groups', number)
+                    yield Fault(where, f'no group "{shown(group)}"{suggestion(group)}')

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
@@ -18,7 +20,22 @@ log = structlog.get_logger()
 DIRECTORY = Path('data')
 NAMES = ('secret_key', 'encryption_key')
 SHORTEST = 32
-PUBLISHED = ('change', 'secret', 'example', 'replace', 'your', 'password', 'xxx', '000', '123')
+PUBLISHED = frozenset(
+    {
+        'dev-key-not-for-production-use-abcdefgh',
+        'abcdefghijklmnopqrstuvwxyzabcdefghij',
+        'kx9vq2mz7rt4pl8wn3sb6yh1cf5dj0gu',
+        'django-insecure-key-for-development-only',
+        'thisisthesecretforsigningcookies',
+    }
+)
+"""Case-folded values that anybody can look up."""
+WORDS = re.compile(
+    r'change[-_ ]?(?:me|this)|example|secret|password|passphrase|production|development|replace|insecure|placeholder'
+    r'|character|generate|qwerty|asdfgh|your[-_ ]?(?:own|key|random|super|long|very)'
+)
+"""Six letters or more each: one random secret of 64 characters in five million has one of them by chance."""
+FEWEST_CHARACTERS = 8
 
 
 def complete(settings: Settings, directory: Path = DIRECTORY) -> Settings:
@@ -41,7 +58,7 @@ def encryption_key(settings: Settings) -> bytes:
 
 
 def require_safe(settings: Settings, host: str) -> None:
-    """Raises ConfigurationError when others can reach `host` and a secret is short, or known from an example."""
+    """Raises ConfigurationError when others can reach `host` and a secret is short, easily guessed or used twice."""
     if is_loopback(host):
         return
     for name in NAMES:
@@ -50,10 +67,23 @@ def require_safe(settings: Settings, host: str) -> None:
             raise ConfigurationError(
                 f'app.{name}: must have {SHORTEST} characters or more where others can reach Lumen'
             )
-        if any(word in value.lower() for word in PUBLISHED) or len(set(value)) < 12:
+        if is_guessable(value):
             raise ConfigurationError(
                 f'app.{name}: looks like an example; make one of your own (openssl rand -base64 48)'
             )
+    if secret_key(settings) == encryption_key(settings):
+        raise ConfigurationError('app.encryption_key: must not be the same as app.secret_key; make one for each')
+
+
+def is_guessable(secret: str) -> bool:
+    """Whether a secret was published, has words of examples in it, or follows a pattern, unlike any random one."""
+    folded = secret.casefold()
+    if folded in PUBLISHED or WORDS.search(folded) or len(set(secret)) < FEWEST_CHARACTERS:
+        return True
+    steps = sum(abs(ord(one) - ord(next_one)) <= 1 for one, next_one in pairwise(folded))
+    triples = {folded[start : start + 3] for start in range(len(folded) - 2)}
+    # Of 32 random hexadecimal digits, 18 % of the steps are by one or none, and one triple in 70 comes again.
+    return steps * 3 > (len(folded) - 1) * 2 or len(triples) * 3 < (len(folded) - 2) * 2
 
 
 def is_loopback(host: str) -> bool:
@@ -81,6 +111,8 @@ def _kept(name: str, directory: Path) -> str:
         return _made(name, path)
     except OSError as error:
         raise ConfigurationError(f'{path}: cannot be read: {error.strerror}') from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f'{path}: is not a secret: it has characters other than ASCII') from None
 
 
 def _made(name: str, path: Path) -> str:

@@ -9,53 +9,53 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from lumen import coins
 from lumen.coins import Price
-
-UNLIMITED = '-2'
+from lumen.config.fields import (
+    ClientName,
+    DatabaseAddress,
+    Email,
+    Line,
+    Maximum,
+    ModelName,
+    Nanocoins,
+    Network,
+    OptionalWebAddress,
+    Prose,
+    Secret,
+    ServerAddress,
+    UserHandle,
+    WebAddress,
+)
 
 Access = Literal['allowed', 'blocked']
 Theme = Literal['auto', 'light', 'dark']
 
 
-def _coins(value: Any) -> int:
-    if not isinstance(value, str):
-        raise ValueError('must be a number of coins')
-    nanocoins = coins.from_text(value)
-    if nanocoins < 0:
-        raise ValueError(f'must be 0 or more, got {value}')
-    return nanocoins
-
-
-def _maximum(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip() in (UNLIMITED, '-2.0'):
-        return None
-    try:
-        return _coins(value)
-    except ValueError as error:
-        raise ValueError(str(error).replace('0 or more', '0 or more, or -2 for unlimited')) from None
-
-
-def _address(value: str) -> str:
-    value = value.strip()
-    if '@' not in value or value.startswith('@') or value.endswith('@') or ' ' in value:
-        raise ValueError(f'must be an e-mail address, got {value!r}')
-    return value
-
-
-Nanocoins = Annotated[int, BeforeValidator(_coins)]
-Maximum = Annotated[int | None, BeforeValidator(_maximum)]
-Address = Annotated[str, AfterValidator(_address)]
+def _not_empty(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    # Not a `min_length`: that counts the sound ones only, and would call a list empty that has a faulty one.
+    if not endpoints:
+        raise ValueError('must not be empty')
+    return endpoints
 
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid', hide_input_in_errors=True, protected_namespaces=())
 
+    @model_validator(mode='before')
+    @classmethod
+    def _left_out(cls, given: Any) -> Any:
+        """A key with nothing behind it is left out, but only one that is known: the others are faults."""
+        if not isinstance(given, dict):
+            return given
+        return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
 
-class Pool(Frozen):
+
+class Pool(BaseModel):
     """A coin pool as configured, in nanocoins and nanocoins per hour. `max` None is unlimited, 0 is *no budget*."""
+
+    model_config = ConfigDict(frozen=True)
 
     max: int | None
     refresh: int
@@ -80,49 +80,49 @@ class PoolFields(Frozen):
 
 class ModelAccess(Frozen):
     default: Access | None = None
-    allowed: frozenset[str] = frozenset()
-    blocked: frozenset[str] = frozenset()
+    allowed: frozenset[Line] = frozenset()
+    blocked: frozenset[Line] = frozenset()
 
 
 class DatabaseSettings(Frozen):
-    url: SecretStr = SecretStr('sqlite:///data/lumen.db')
+    url: DatabaseAddress = SecretStr('sqlite:///data/lumen.db')
 
 
 class FooterLink(Frozen):
-    label: str
-    url: str
+    label: Line
+    url: WebAddress
 
 
 class App(Frozen):
-    name: str = 'Lumen'
-    tagline: str = ''
-    url: str = ''
-    secret_key: SecretStr | None = None
-    encryption_key: SecretStr | None = None
+    name: Line = 'Lumen'
+    tagline: Prose = ''
+    url: OptionalWebAddress = ''
+    secret_key: Secret | None = None
+    encryption_key: Secret | None = None
     database: DatabaseSettings = DatabaseSettings()
-    announcement: str = ''
-    support_email: str = ''
-    github_url: str = ''
-    feature_url: str = ''
-    institution: str = ''
-    institution_url: str = ''
+    announcement: Prose = ''
+    support_email: Line = ''
+    github_url: OptionalWebAddress = ''
+    feature_url: OptionalWebAddress = ''
+    institution: Line = ''
+    institution_url: OptionalWebAddress = ''
     footer_links: tuple[FooterLink, ...] = ()
     theme: Theme = 'auto'
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class DevUser(Frozen):
-    email: Address
-    name: str
+    email: Email
+    name: Line
 
 
 class OAuth2(Frozen):
-    client_id: SecretStr | None = None
-    client_secret: SecretStr | None = None
-    server_metadata_url: str
-    redirect_uri: str = ''
-    scopes: str = 'openid email profile'
-    params: dict[str, str] = {}
+    client_id: Secret | None = None
+    client_secret: Secret | None = None
+    server_metadata_url: Line
+    redirect_uri: Line = ''
+    scopes: Line = 'openid email profile'
+    params: dict[Line, Line] = {}
     allow_unverified_email: bool = False
 
 
@@ -133,7 +133,7 @@ class Login(Frozen):
 
 class ModelDefaults(Frozen):
     access: Access = 'blocked'
-    ack_message: str = ''
+    ack_message: Prose = ''
 
 
 class Defaults(Frozen):
@@ -144,27 +144,27 @@ class Defaults(Frozen):
 class Endpoint(Frozen):
     """One model server of a model. `model` is the name it knows the model by; the model's own name when left out."""
 
-    url: str
-    api_key: SecretStr | None = None
-    model: str | None = None
+    url: ServerAddress
+    api_key: Secret | None = None
+    model: Line | None = None
     continuous_usage: bool = False
     connect_timeout_seconds: float = Field(default=10, gt=0)
     idle_timeout_seconds: float = Field(default=120, gt=0)
 
 
 class Model(Frozen):
-    name: str = Field(min_length=1, max_length=200)
+    name: ModelName
     access: Access | None = None
     needs_ack: bool = False
-    ack_message: str = ''
+    ack_message: Prose = ''
     disabled: bool = False
     input_cost_per_million: Nanocoins
     output_cost_per_million: Nanocoins
-    description: str = ''
+    description: Prose = ''
     context_window: int | None = Field(default=None, gt=0)
     max_output_tokens: int | None = Field(default=None, gt=0)
     max_image_tokens: int = Field(default=1500, gt=0)
-    endpoints: tuple[Endpoint, ...] = Field(min_length=1)
+    endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_not_empty)]
 
     @property
     def price(self) -> Price:
@@ -172,9 +172,9 @@ class Model(Frozen):
 
 
 class GroupRule(Frozen):
-    field: str
-    contains: str | None = None
-    equals: str | None = None
+    field: Line
+    contains: Line | None = None
+    equals: Line | None = None
 
 
 class Group(PoolFields):
@@ -185,13 +185,13 @@ class Group(PoolFields):
 class AccountEntry(PoolFields):
     """What the file says of one client or one user."""
 
-    groups: tuple[str, ...] = ()
+    groups: tuple[Line, ...] = ()
     model_access: ModelAccess = ModelAccess()
 
 
 class RateLimiting(Frozen):
-    limit: str = ''
-    storage_url: SecretStr | None = None
+    limit: Line = ''
+    storage_url: Secret | None = None
 
 
 class Budget(Frozen):
@@ -199,12 +199,12 @@ class Budget(Frozen):
 
 
 class Monitoring(Frozen):
-    token: SecretStr | None = None
+    token: Secret | None = None
 
 
 class Prometheus(Frozen):
     enabled: bool = False
-    token: SecretStr | None = None
+    token: Secret | None = None
 
 
 class Api(Frozen):
@@ -220,12 +220,12 @@ class Settings(Frozen):
     version: Literal['2'] = '2'
     app: App = App()
     login: Login = Login()
-    admins: frozenset[Address] = frozenset()
+    admins: frozenset[Email] = frozenset()
     defaults: Defaults = Defaults()
     models: tuple[Model, ...] = ()
-    groups: dict[str, Group] = {}
-    users: dict[str, AccountEntry] = {}
-    clients: dict[str, AccountEntry] = {}
+    groups: dict[Line, Group] = {}
+    users: dict[UserHandle, AccountEntry] = {}
+    clients: dict[ClientName, AccountEntry] = {}
     rate_limiting: RateLimiting = RateLimiting()
     budget: Budget = Budget()
     api: Api = Api()

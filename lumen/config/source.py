@@ -16,10 +16,14 @@ from lumen.errors import ConfigurationError
 log = structlog.get_logger()
 
 Stamp = tuple[int, int, int] | None
+"""When a file was written, its size and its inode; None when it is not there."""
 
 
 class Configuration:
-    """`current` is always good. `faults` are those of the file as it is now: empty when it is the one in force."""
+    """`current` is always good. `faults` are those of the file as it is now: empty when it is the one in force.
+
+    Both, and `warnings`, are immutable and replaced as a whole: any thread may read them at any time.
+    """
 
     def __init__(self, path: Path, environment: Mapping[str, str], directory: Path = secrets.DIRECTORY):
         self.path = path
@@ -28,9 +32,9 @@ class Configuration:
         self.warnings: tuple[str, ...] = ()
         self._environment = dict(environment)
         self._directory = directory
-        self._stamp = self._look()
+        self._taken = self._seen = self._look()
         loaded = read(path, self._environment)
-        self.current = secrets.complete(loaded.settings, directory)
+        self.current = _with_its_maps(secrets.complete(loaded.settings, directory))
         self.warnings = loaded.warnings
         for warning in self.warnings:
             log.warning('configuration', warning=warning)
@@ -43,22 +47,29 @@ class Configuration:
     def reload_if_changed(self) -> bool:
         """Read the file again when it changed; whether new settings came into force.
 
-        A bad file is refused: what was in force stays, and `faults` says why. Reads the disk: not for the event loop.
+        To be called again and again: a change is taken when two calls in a row see the file alike, as half a file may
+        well be good YAML. A bad file is refused: what was in force stays, and `faults` says why. So is one that lost
+        its `version` while the one in force has one, for then its beginning is not there. Reads the disk: not for the
+        event loop.
         """
         stamp = self._look()
-        if stamp == self._stamp:
+        is_settled = stamp == self._seen
+        self._seen = stamp
+        if stamp == self._taken or not is_settled:
             return False
-        self._stamp = stamp
         try:
-            loaded = read(self.path, self._environment)
+            has_version = 'version' in self.current.model_fields_set
+            loaded = read(self.path, self._environment, needs_version=has_version)
             settings = secrets.complete(loaded.settings, self._directory)
         except ConfigurationError as error:
-            self.faults = tuple(error.message.splitlines())
-            for fault in self.faults:
-                log.error('the changed configuration is not used', fault=fault)
+            if self._look() == stamp:
+                self._refuse(stamp, error)
             return False
+        if self._look() != stamp:
+            return False
+        self._taken = stamp
         kept, restart = _keep_what_needs_a_restart(self.current, settings)
-        self.current = kept
+        self.current = _with_its_maps(kept)
         self.faults = ()
         self.warnings = loaded.warnings + restart
         for warning in self.warnings:
@@ -72,12 +83,27 @@ class Configuration:
             await asyncio.sleep(interval_seconds)
             await asyncio.to_thread(self.reload_if_changed)
 
+    def _refuse(self, stamp: Stamp, error: ConfigurationError) -> None:
+        self._taken = stamp
+        self.faults = tuple(error.message.splitlines())
+        for fault in self.faults:
+            log.error('the changed configuration is not used', fault=fault)
+
     def _look(self) -> Stamp:
         try:
             status = self.path.stat()
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _with_its_maps(settings: Settings) -> Settings:
+    """The settings after a first question of each kind, which takes long where many clients and users are named."""
+    settings.model('')
+    settings.is_admin('')
+    settings.entry('client', '')
+    settings.entry('user', '')
+    return settings
 
 
 def _keep_what_needs_a_restart(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]]:

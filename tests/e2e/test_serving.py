@@ -149,13 +149,33 @@ def test_a_port_that_is_taken_is_told_in_one_line(installation: Server, stalled:
     assert refused(installation, '--port', port) == f'cannot listen on 127.0.0.1:{port}: address already in use'
 
 
-def test_a_bad_configuration_is_told_with_its_faults(installation: Server):
-    installation.configuration.write_text('version: 2\nmodles: []\nclients: {a: {max: -1}}\napp: {theme: blue}\n')
+def test_a_configuration_with_three_faults_is_refused_with_all_three(installation: Server):
+    text = installation.configuration.read_text()
+    text = text.replace('refresh: 0,', 'refresh: -1,').replace('access: allowed', 'access: granted')
+    installation.configuration.write_text(text.replace('support_email', 'suport_email'))
+    lines = installation.configuration.read_text().splitlines()
     result = installation.lumen('serve', '--port', '0')
     assert (result.returncode, result.stdout) == (2, '')
-    for line, fault in ((2, 'modles'), (3, 'clients.a.max'), (4, 'app.theme')):
-        assert any(f'{line}' in said and fault in said for said in result.stderr.splitlines()), result.stderr
     assert 'Traceback' not in result.stderr
+    for found, (word, fault) in zip(
+        result.stderr.splitlines()[-3:],
+        [
+            ('suport_email', 'app.suport_email: is not a key of this section (did you mean "support_email"?)'),
+            ('granted', "models[0].access: must be 'allowed' or 'blocked'"),
+            ('refresh', 'clients.default.refresh: must be 0 or more, got -1'),
+        ],
+        strict=True,
+    ):
+        line = next(number for number, line in enumerate(lines, 1) if word in line)
+        assert found == f'config.yaml:{line}: {fault}'
+
+
+def test_a_file_that_is_emptied_takes_no_model_away(server: Server):
+    key = server.new_key('bot')
+    server.configuration.write_text('')
+    wait_until(lambda: 'the changed configuration is not used' in server.log.read_text(), seconds=5)
+    assert '"echo"' in server.get('/v1/models', key)[1]
+    assert 'configuration reloaded' not in server.log.read_text()
 
 
 def test_a_database_that_cannot_be_reached_is_told_in_one_line(installation: Server):

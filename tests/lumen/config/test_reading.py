@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumen.config.reading import Loaded, read, read_text
+from lumen.config.settings import Settings
 from lumen.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[3]
@@ -89,10 +90,20 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
         ('budget: {wait_seconds: -1}', 'budget.wait_seconds: must be 0 or more'),
         ('app: {name: [x]}', 'app.name: must be text'),
         ('app: x', 'app: must be a mapping'),
-        ('version: !!python/object/apply:os.system ["x"]', 'has a YAML tag'),
+        ('version: !!python/object/apply:os.system ["x"]', 'version: has a tag that is not understood'),
+        ('app: {database: {url: "mysql://x"}}', 'app.database.url: must start with sqlite:/// or postgresql://'),
+        ('app: {nam: }', '1: app.nam: is not a key of this section'),
+        ('app: {name: "a\\0"}', 'app.name: must not contain the control character U+0000'),
+        ('app: {name: "\\ud800"}', 'app.name: must not contain the control character U+D800'),
+        ('version: 2\napp: {name: "\0"}', '2: is not YAML: the character U+0000 may not stand here'),
+        ('users: {" a@x.org": {}}', 'must be an e-mail address, without spaces around it'),
+        ('users: {"a@x.org\\n": {}}', 'must be an e-mail address, without spaces around it'),
+        ('groups: {"a\\nb": {}}', 'groups.a\\nb: must be a single line'),
+        (model('"m\\n"'), 'models[0].name: must be a single line'),
+        (model(f'"{"m" * 201}"'), 'models[0].name: must have at most 200 characters'),
+        (model(url='http://h:99999/v1'), 'models[0].endpoints[0].url: must be an http or https address'),
         ('x: &a [*a]', 'contains itself'),
-        ('app: {name: "a\\0b"}', 'app.name: contains a control character'),
-        ('users: {"a\\0b@c": {}}', 'users: has a key with a control character'),
+        ('users: {"a\\0b@c": {}}', 'users.a\\x00b@c: must not contain the control character U+0000'),
         ('app: {trusted_proxies: [proxy.example.org]}', 'app.trusted_proxies[0]: must be an IP address or a network'),
         ('app: {trusted_proxies: [10.0.0.0/8, "::1", 300.1.1.1]}', 'app.trusted_proxies[2]: must be an IP address'),
         ('? [a]\n: b', 'has a key that is not text'),
@@ -179,6 +190,16 @@ def test_coins_are_decimals_and_never_floats():
     assert (pool.max, pool.refresh, pool.starting) == (100_000_000, 1, 100 * 10**9)
 
 
+@pytest.mark.parametrize('written', ['-2', '-2.0', '-2.00', '"-2.000000000"', '-2e0', '-20e-1', '" -2 "'])
+def test_minus_two_is_unlimited_however_it_is_written(written: str):
+    assert good(f'clients: {{bot: {{max: {written}}}}}').settings.pool('client', 'bot').is_unlimited
+
+
+@pytest.mark.parametrize('written', ['-1', '-2.000000001', '-1.99', '-20', '--2', '-0.5'])
+def test_no_other_negative_is_a_maximum(written: str):
+    assert len(faults(f'clients: {{bot: {{max: {written}}}}}')) == 1
+
+
 def test_a_pool_is_found_as_documented():
     settings = good(
         'defaults: {tokens: {max: 1, refresh: 2, starting: 3}}\n'
@@ -237,7 +258,8 @@ def test_the_environment_wins():
 
 def test_secrets_are_never_in_a_message_or_a_representation():
     secret = 'a-very-secret-thing'
-    text = f'app: {{secret_key: {secret}, database: {{url: "{secret}"}}}}\nbudget: {{wait_seconds: x}}'
+    database = f'database: {{url: "postgresql://lumen:{secret}@127.0.0.1/lumen"}}'
+    text = f'app: {{secret_key: {secret}, {database}}}\nbudget: {{wait_seconds: x}}'
     assert secret not in ''.join(faults(text))
     assert secret not in ''.join(faults(f'app: {{secret_key: [{secret}]}}'))
     assert secret not in repr(good(text.partition('\n')[0]).settings)
@@ -249,6 +271,32 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path):
     (tmp_path / 'bad.yaml').write_bytes(b'\xff\xfe\x00')
     with pytest.raises(ConfigurationError, match='UTF-8'):
         read(tmp_path / 'bad.yaml', {})
+
+
+def test_a_fault_of_the_environment_names_its_variable():
+    with pytest.raises(ConfigurationError) as refused:
+        read_text('app: {name: x}', {'LUMEN_SECRET_KEY': 'abc\n', 'DATABASE_URL': 'mysql://u:hunter2@h/db'})
+    database, secret = refused.value.message.splitlines()
+    assert database.startswith('config.yaml: app.database.url: must start with sqlite:///')
+    assert database.endswith('(DATABASE_URL of the environment)')
+    assert secret.startswith('config.yaml: app.secret_key: must be a single line')
+    assert 'hunter2' not in database
+
+
+def test_sections_with_nothing_in_them_are_left_out():
+    keys = ''.join(f'{key}:\n' for key in Settings.model_fields if key != 'version')
+    assert good(f'version: 2\n{keys}', LUMEN_SECRET_KEY='x').settings.app.name == 'Lumen'
+    loaded = good('clients: {bot: {model_access: {whitelist: , allowed: }, max: }}\nversion: 2')
+    assert loaded.settings.pool('client', 'bot').max == 0
+    assert loaded.settings.clients['bot'].model_access.allowed == frozenset()
+
+
+def test_texts_for_people_may_have_several_lines():
+    settings = good(
+        'app:\n  announcement: |\n    One.\n    Two.\n' + model() + '    ack_message: |\n      Mind\n'
+    ).settings
+    assert settings.app.announcement == 'One.\nTwo.\n'
+    assert settings.models[0].ack_message == 'Mind\n'
 
 
 def test_aliases_that_multiply_are_refused():

@@ -1,15 +1,13 @@
 import asyncio
-import stat
+import os
 from pathlib import Path
 
 import pytest
 
-from lumen.config import secrets
-from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.errors import ConfigurationError
 
-GOOD = 'app: {{name: {name}}}\nadmins: [a@x.org]\nlogin: {{dev_users: [{{email: a@x.org, name: A}}]}}\n'
+GOOD = 'version: 2\napp: {{name: {name}}}\nadmins: [a@x.org]\nlogin: {{dev_users: [{{email: a@x.org, name: A}}]}}\n'
 
 
 @pytest.fixture
@@ -23,25 +21,31 @@ def load(path: Path, **environment: str) -> Configuration:
     return Configuration.load(path, environment, path.parent / 'data')
 
 
+def look(configuration: Configuration) -> bool:
+    """Look twice, as a change has to be seen alike to be taken. Whether new settings came into force."""
+    return configuration.reload_if_changed() or configuration.reload_if_changed()
+
+
 def test_a_change_is_noticed_and_takes_effect(path: Path):
     configuration = load(path)
-    assert not configuration.reload_if_changed()
+    assert not look(configuration)
     path.write_text(GOOD.format(name='Second'))
-    assert configuration.reload_if_changed()
+    assert look(configuration)
+    assert not look(configuration)
     assert configuration.current.app.name == 'Second'
 
 
 def test_a_bad_file_leaves_the_last_good_one_in_force_and_says_so(path: Path):
     configuration = load(path)
-    path.write_text('app: {nam: Broken}\n')
-    assert not configuration.reload_if_changed()
+    path.write_text('version: 2\napp: {nam: Broken}\n')
+    assert not look(configuration)
     assert configuration.current.app.name == 'First'
-    assert configuration.faults == ('config.yaml:1: app.nam: is not a key of this section (did you mean "name"?)',)
+    assert configuration.faults == ('config.yaml:2: app.nam: is not a key of this section (did you mean "name"?)',)
     path.unlink()
-    configuration.reload_if_changed()
+    assert not look(configuration)
     assert 'cannot be read' in configuration.faults[0]
     path.write_text(GOOD.format(name='Mended'))
-    assert configuration.reload_if_changed()
+    assert look(configuration)
     assert (configuration.faults, configuration.current.app.name) == ((), 'Mended')
 
 
@@ -64,45 +68,91 @@ async def test_watching_takes_less_than_five_seconds(path: Path):
 def test_what_needs_a_restart_keeps_its_value_and_says_so(path: Path):
     configuration = load(path)
     before = configuration.current.app.database
-    path.write_text(GOOD.format(name='x') + 'version: 2\n' + 'defaults: {}\n')
+    path.write_text(GOOD.format(name='x') + 'defaults: {}\n')
     path.write_text(path.read_text().replace('{name: x}', '{name: x, database: {url: "sqlite:///other.db"}}'))
-    assert configuration.reload_if_changed()
+    assert look(configuration)
     assert configuration.current.app.database == before
     assert any('app.database changed' in warning for warning in configuration.warnings)
 
 
-def test_secrets_left_out_are_made_once_for_the_owner_only(path: Path):
-    first = load(path).current
-    kept = path.parent / 'data' / 'encryption_key'
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert len(secrets.encryption_key(first)) >= 32
-    assert secrets.encryption_key(load(path).current) == secrets.encryption_key(first)
-    assert secrets.secret_key(first) != secrets.encryption_key(first)
+@pytest.mark.parametrize('text', ['', '\n', '# nothing but a remark\n', '---\n', '{}\n', '---\n...\n', 'null\n', '~'])
+def test_a_file_that_says_nothing_changes_nothing_and_starts_nothing(path: Path, text: str):
+    configuration = load(path)
+    path.write_text(text)
+    assert not look(configuration)
+    assert configuration.current.app.name == 'First'
+    (fault,) = configuration.faults
+    assert 'is empty' in fault or 'must be a mapping' in fault
+    with pytest.raises(ConfigurationError):
+        load(path)
 
 
-def test_secrets_that_are_made_are_said_but_not_told(path: Path, capsys: pytest.CaptureFixture[str]):
-    settings = load(path).current
+def test_a_file_that_is_still_being_written_is_waited_for(path: Path):
+    whole = GOOD.format(name='Second') + 'clients: {default: {max: 100}}\n'
+    configuration = load(path)
+    for end in (40, 60, 80):
+        path.write_text(whole[:end])
+        assert not configuration.reload_if_changed()
+        assert (configuration.current.app.name, configuration.faults) == ('First', ())
+    path.write_text(whole)
+    assert not configuration.reload_if_changed()
+    assert configuration.reload_if_changed()
+    assert 'default' in configuration.current.clients
+
+
+def test_a_file_that_is_away_for_a_moment_is_no_fault(path: Path):
+    configuration = load(path)
+    path.rename(path.with_name('away'))
+    assert not configuration.reload_if_changed()
+    path.with_name('away').rename(path)
+    assert not look(configuration)
+    assert configuration.faults == ()
+
+
+def test_a_change_that_leaves_the_time_as_it_was_is_noticed(path: Path):
+    configuration = load(path)
+    before = path.stat()
+    other = path.with_name('other')
+    other.write_text(GOOD.format(name='Other'))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert other.stat().st_size == before.st_size
+    other.replace(path)
+    assert look(configuration)
+    assert configuration.current.app.name == 'Other'
+
+
+def test_a_file_may_lack_its_version_at_start_but_not_lose_it(path: Path):
+    without = GOOD.format(name='Second').removeprefix('version: 2\n')
+    configuration = load(path)
+    path.write_text(without)
+    assert not look(configuration)
+    assert configuration.faults == ('config.yaml:1: version: is missing: write `version: 2` as its first line',)
+    older = load(path)
+    assert any('version: is missing' in warning for warning in older.warnings)
+    path.write_text(without.replace('Second', 'Third'))
+    assert look(older)
+    assert older.current.app.name == 'Third'
+
+
+def test_the_faults_of_a_changed_file_are_all_in_the_log(path: Path, capsys: pytest.CaptureFixture[str]):
+    configuration = load(path)
+    path.write_text('version: 2\napp: {nam: x, theme: pink}\nadmins: [bob]\n')
+    assert not look(configuration)
     said = capsys.readouterr().out
-    assert 'encryption_key' in said
-    assert secrets.encryption_key(settings).decode() not in said
+    assert len(configuration.faults) == 3
+    for fault in configuration.faults:
+        assert fault.partition(': ')[2].partition('"')[0] in said
 
 
-def test_given_secrets_are_used_and_none_is_written(path: Path):
-    configuration = load(path, LUMEN_SECRET_KEY='s' * 40, LUMEN_ENCRYPTION_KEY='e' * 40)
-    assert secrets.encryption_key(configuration.current) == b'e' * 40
-    assert not (path.parent / 'data').exists()
-
-
-@pytest.mark.parametrize('secret', ['short', 'change-me-change-me-change-me-change-me', 'a' * 40])
-def test_short_and_published_secrets_are_refused_where_others_can_reach_them(secret: str):
-    strong = 'kX9vQ2mZ7rT4pL8wN3sB6yH1cF5dJ0gU'
-    for one, other in ((secret, strong), (strong, secret)):
-        settings = Settings.model_validate({'app': {'secret_key': one, 'encryption_key': other}})
-        secrets.require_safe(settings, '127.0.0.1')
-        secrets.require_safe(settings, 'localhost')
-        for host in ('0.0.0.0', '::', '192.168.1.1', 'lumen.example.org'):  # noqa: S104 - to be refused
-            with pytest.raises(ConfigurationError) as refused:
-                secrets.require_safe(settings, host)
-            assert secret not in refused.value.message
-    good = Settings.model_validate({'app': {'secret_key': strong, 'encryption_key': strong}})
-    secrets.require_safe(good, '0.0.0.0')  # noqa: S104 - a strong secret may be reached by all
+def test_a_question_of_one_among_many_is_answered_by_a_map_made_beforehand(path: Path):
+    names = '\n'.join(f'  client-{number}: {{max: 1}}' for number in range(300))
+    path.write_text(GOOD.format(name='First') + f'clients:\n{names}\nusers: {{b@x.org: {{max: 1}}}}\n')
+    configuration = load(path)
+    path.write_text(path.read_text().replace('First', 'Second'))
+    before = configuration.current
+    assert look(configuration)
+    for settings in (before, configuration.current):
+        maps = {name for name in vars(settings) if name.startswith('_')}
+        assert maps == {'_admins', '_models', '_clients', '_users'}
+        assert settings.pool('client', 'client-299').max == settings.pool('user', 'b@x.org').max == 10**9
+        assert {name for name in vars(settings) if name.startswith('_')} == maps
