@@ -14,6 +14,7 @@ from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
 from lumen.gateway.errors import UpstreamError
 from lumen.gateway.expectation import Expectation
+from lumen.gateway.health import HealthNotes
 from lumen.gateway.settling import Settling
 from lumen.gateway.sse import Event, EventTooLarge, Parser
 from lumen.gateway.upstream import Answer, Upstream
@@ -25,14 +26,15 @@ DONE = '[DONE]'
 
 
 class Relay:
-    def __init__(self, upstream: Upstream, ledger: Ledger, expectation: Expectation):
+    def __init__(self, upstream: Upstream, ledger: Ledger, expectation: Expectation, health: HealthNotes):
         self._upstream = upstream
+        self._health = health
         self._ledger = ledger
         self._expectation = expectation
 
     async def run(self, call: Call, send: Send, has_left: Callable[[], bool]) -> None:
         """Relay one call. Cancel it when the caller has left, or the process must end; every way out settles it."""
-        settling = Settling(call, self._ledger, self._expectation)
+        settling = Settling(call, self._ledger, self._expectation, self._health)
         stream = _Stream(call, settling, send)
         try:
             content = request_body.dump(call.outgoing)

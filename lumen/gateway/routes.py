@@ -24,6 +24,7 @@ from lumen.gateway.auth import Authenticator
 from lumen.gateway.body import MEGABYTE, Disconnected
 from lumen.gateway.calls import Calls
 from lumen.gateway.expectation import Expectation
+from lumen.gateway.health import HealthNotes
 from lumen.gateway.operations import BY_ADDRESS, Operation
 from lumen.gateway.relay import Relay
 from lumen.gateway.upstream import Upstream
@@ -48,7 +49,7 @@ class Gateway:
         self._upstream = Upstream()
         self._authenticator = Authenticator(database, key_secret)
         self._admission = Admission(ledger, expectation)
-        self._relay = Relay(self._upstream, ledger, expectation)
+        self._relay = Relay(self._upstream, ledger, expectation, HealthNotes(database))
         self._calls = Calls()
         self._watching: asyncio.Task[None] | None = None
         self._is_stopping = False

@@ -7,9 +7,10 @@ from concurrent.futures import Future
 
 import structlog
 
+from lumen.config.places import place_of
 from lumen.gateway.admission import Call
 from lumen.gateway.expectation import Expectation
-from lumen.gateway.upstream import place_of
+from lumen.gateway.health import HealthNotes
 from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
 
@@ -19,12 +20,13 @@ log = structlog.get_logger()
 class Settling:
     """Gathers what one call used while it runs. `settle` only queues, so it may be called from a `finally`."""
 
-    def __init__(self, call: Call, ledger: Ledger, expectation: Expectation):
+    def __init__(self, call: Call, ledger: Ledger, expectation: Expectation, health: HealthNotes):
         self.usage: Usage | None = None
         self.output_bytes = 0
         self._call = call
         self._ledger = ledger
         self._expectation = expectation
+        self._health = health
         self._started = time.monotonic_ns()
         self._first_byte: int | None = None
         self._settled: Future[Settled] | None = None
@@ -56,6 +58,7 @@ class Settling:
                     time_to_first_byte_us=self._first_byte,
                 ),
             )
+            self._health.saw(self._call.model.name, self._call.endpoint.url, outcome, status)
             self._note(outcome, status, usage)
         return self._settled
 

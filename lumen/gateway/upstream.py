@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -80,12 +79,6 @@ class Upstream:
             yield _HttpAnswer(response)
         finally:
             response.close()  # a finished answer has given its connection back already
-
-
-def place_of(url: str) -> str:
-    """An endpoint's address to keep and to show: without a user, a password or a query."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition('@')[2], query='', fragment='').geturl()
 
 
 class _HttpAnswer:

@@ -26,12 +26,21 @@ COLUMNS = (
     Column('Model'),
     Column('Access'),
     Column('Why'),
+    Column('Health'),
     Column('Requests', figures=True),
     Column('Tokens', figures=True),
     Column('Coins', figures=True),
     Column('Last used'),
     Column('Actions', spoken_only=True),
 )
+HEALTH: dict[str | None, tuple[str, str, Tone]] = {
+    'ok': ('Works', 'check_circle', 'good'),
+    'degraded': ('Degraded', 'warning', 'bad'),
+    'down': ('Down', 'error', 'bad'),
+    'unknown': ('Not called yet', 'radio_button_unchecked', 'quiet'),
+    'disabled': ('Switched off', 'power_settings_new', 'quiet'),
+    None: ('–', 'remove', 'quiet'),
+}
 BADGES: dict[str, tuple[str, str, Tone]] = {
     'allowed': ('Allowed', 'check_circle', 'good'),
     'needs acknowledgement': ('Needs acknowledgement', 'draw', 'quiet'),
@@ -67,6 +76,11 @@ def _build(page: OpenClient, model: ModelRow) -> Show[ModelRow]:
             accepted_at = LastTime(none='')
     with tag('td', 'why'):
         why, rule = text('div', ''), text('div', '', 'rule')
+    with tag('td', 'nowrap'):
+        health = StateBadge()
+        with tag('div', 'muted accepted') as since:
+            text('span', 'since ')
+            since_at = LastTime(none='')
     requests, tokens, spent = figure(), figure(), figure()
     with tag('td', 'nowrap'):
         last_used = LastTime(none='Never')
@@ -88,6 +102,10 @@ def _build(page: OpenClient, model: ModelRow) -> Show[ModelRow]:
         if row.acceptance:
             change(by, f'by {row.acceptance.by}, ')
             accepted_at.show(row.acceptance.at)
+        health.show(*HEALTH[row.health.state if row.health else None])
+        troubled = row.health is not None and row.health.state in ('down', 'degraded')
+        since.set_visibility(troubled)
+        since_at.show(row.health.since if row.health and troubled else None)
         acknowledge.set_visibility(row.access == 'needs acknowledgement' and page.view.may(Action.ACKNOWLEDGE))
         usage = row.usage
         change(requests, f'{usage.requests if usage else 0:,}')

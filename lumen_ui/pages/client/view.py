@@ -9,8 +9,10 @@ from lumen.config.settings import Settings
 from lumen.identity.keys import KeyRow, keys_of
 from lumen.identity.permissions import Action, Actor
 from lumen.records import acknowledgements, clients
+from lumen.records import health as healths
 from lumen.records.acknowledgements import Acceptance
 from lumen.records.clients import ClientDetail
+from lumen.records.health import Health
 from lumen.records.history import Event, history_of
 from lumen.records.managers import ManagerRow, managers_of
 from lumen.records.usage import ModelUsage, model_usage
@@ -22,7 +24,8 @@ class ModelRow:
 
     `access` is *allowed*, *needs acknowledgement*, *acknowledged*, *blocked* or *removed*; `rule` is where that comes
     from, `why` says it in words. `usage` is None when the client never called it. `message` is what has to be read
-    before it is acknowledged, None when nothing has to be; `acceptance` is who did so.
+    before it is acknowledged, None when nothing has to be; `acceptance` is who did so. `health` is the model's,
+    for whoever calls it.
     """
 
     name: str
@@ -32,6 +35,7 @@ class ModelRow:
     usage: ModelUsage | None
     message: str | None = None
     acceptance: Acceptance | None = None
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def load(actor: Actor, client_id: int, *, settings: Settings, include_revoked: b
         client=client,
         managers=managers_of(actor, client_id, settings=settings),
         keys=keys_of(actor, client_id, settings=settings, include_revoked=include_revoked),
-        models=_models(client.handle, used, acknowledgements.accepted(client_id), settings),
+        models=_models(client.handle, used, acknowledgements.accepted(client_id), healths.seen(), settings),
         history=history_of(actor, client_id, settings=settings),
     )
 
@@ -68,6 +72,7 @@ def _models(
     handle: str,
     used: dict[str, ModelUsage],
     accepted: dict[tuple[str, str], Acceptance],
+    seen: healths.Seen,
     settings: Settings,
 ) -> list[ModelRow]:
     rows = []
@@ -79,7 +84,8 @@ def _models(
             acceptance = accepted.get((model.name, acknowledgements.digest_of(message)))
             shown = 'acknowledged' if acceptance else 'needs acknowledgement'
         usage = used.get(model.name)
-        rows.append(ModelRow(model.name, shown, decision.rule, decision.why, usage, message, acceptance))
+        health = healths.of_model(model, seen)
+        rows.append(ModelRow(model.name, shown, decision.rule, decision.why, usage, message, acceptance, health))
     configured = {model.name for model in settings.models}
     rows += [
         ModelRow(name, 'removed', '', 'It is not in the configuration any more.', usage)

@@ -3,7 +3,7 @@ import re
 from playwright.sync_api import expect
 
 import models
-from lumen.records import acknowledgements
+from lumen.records import acknowledgements, health
 from lumen.records.acknowledgements import digest_of
 from tests.lumen_ui.pages.client.conftest import Visit, row
 from tests.lumen_ui.pages.client.site import ADA, GRACE, Site
@@ -46,3 +46,12 @@ def test_why_a_model_is_allowed_or_blocked_is_said_in_words_and_by_its_rule(site
     page = visit(site.client(), ADA)
     expect(row(page, 'Model access', 'secretive')).to_contain_text('The entry for all clients has all models blocked')
     expect(row(page, 'Model access', 'secretive')).to_contain_text('clients.default.model_access.default')
+
+
+def test_the_health_of_a_model_is_told(site: Site, visit: Visit) -> None:
+    page = visit(site.client(), ADA)
+    expect(row(page, 'Model access', 'secretive')).to_contain_text('Not called yet')
+    site.write(health.note, 'secretive', 'builtin:echo', False, 'timeout 504')
+    expect(row(page, 'Model access', 'secretive')).to_contain_text(re.compile('Down.*since just now'))
+    site.write(health.note, 'secretive', 'builtin:echo', True, '')
+    expect(row(page, 'Model access', 'secretive')).to_contain_text('Works')
