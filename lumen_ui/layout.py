@@ -105,9 +105,16 @@ def _navigation(visitor: Visitor, current: str) -> None:
     with tag('nav', 'frame-nav', aria_label='Main'):
         _places(visitor, current)
     button = ui.button(icon='menu').props('flat round').classes('frame-nav-small')
-    set_attributes(button, aria_label='Navigation', aria_haspopup='true')
-    with button, ui.menu().classes('menu'), tag('nav', aria_label='Main'):
+    set_attributes(button, aria_label='Navigation', aria_haspopup='dialog')
+    with button, _menu('Navigation'), tag('nav', aria_label='Main'):
         _places(visitor, current)
+
+
+def _menu(name: str) -> ui.menu:
+    """What opens below a button. It holds links and switches, so it is no menu to those who do not see it."""
+    menu = ui.menu().classes('menu')
+    set_attributes(menu, role='dialog', aria_label=name)
+    return menu
 
 
 def _places(visitor: Visitor, current: str) -> None:
@@ -121,10 +128,10 @@ def _user_menu(visitor: Visitor, choice: Theme) -> None:
     person = visitor.person
     name = person.name or person.email
     button = ui.button(icon='account_circle').props('flat no-caps').classes('user-button')
-    set_attributes(button, aria_label=f'{name}: your account', aria_haspopup='true')
+    set_attributes(button, aria_label=f'{name}: your account', aria_haspopup='dialog')
     with button:
         text('span', name, 'user-name')
-        with ui.menu().props('anchor="bottom right" self="top right"').classes('menu'):
+        with _menu('Your account').props('anchor="bottom right" self="top right"'):
             with tag('div', 'user-card'):
                 text('div', name, 'user-card-name')
                 if person.email != name:

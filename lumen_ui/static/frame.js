@@ -57,5 +57,13 @@
     }
   }
   customElements.define("lumen-time", LumenTime);
+
+  // What scrolls sideways must be reachable by keyboard.
+  const letScroll = () => {
+    for (const element of document.querySelectorAll(".help-text pre, .help-text table"))
+      element.tabIndex = element.scrollWidth > element.clientWidth ? 0 : -1;
+  };
+  addEventListener("resize", letScroll);
+  addEventListener("load", letScroll);
   setInterval(() => document.querySelectorAll("lumen-time").forEach((element) => element.write()), 20_000);
 })();

@@ -117,6 +117,7 @@ DIALOGS = {
         'submit form',
         'update:value Name or e-mail address',
         'keydown Name or e-mail address',
+        'focus Name or e-mail address',
         'mousedown option',
         'update:modelValue Owner: may also change managers, hand over, and deactivate the client',
     },

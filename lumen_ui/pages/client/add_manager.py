@@ -21,6 +21,8 @@ from lumen_ui.pages.client.dialogs import open_once
 from lumen_ui.pages.client.open_client import OpenClient
 
 PAUSE_SECONDS = 0.2
+# NiceGUI names a datalist that there is not; beside one, `role=combobox` would be wrong.
+WITHOUT_DATALIST = '(event) => event.target.removeAttribute("list")'
 # Enter submits the form, unless a person in the list is marked: then it takes that person.
 TAKE_MARKED = """(event) => {
     if (!event.target.getAttribute("aria-activedescendant")) return;
@@ -57,6 +59,7 @@ class _AddManager:
             aria_expanded='false',
             aria_controls=self._list.html_id,
         )
+        self._entry.on('focus', js_handler=WITHOUT_DATALIST)
         self._entry.on_value_change(self._search)
         self._entry.on('keydown.down.prevent', lambda: self._mark(self._marked + 1), args=[])
         self._entry.on('keydown.up.prevent', lambda: self._mark(self._marked - 1), args=[])
