@@ -22,9 +22,10 @@ import peewee
 import structlog
 
 import models
+from lumen import commit_fate
 from lumen.database_faults import is_of_the_database, unavailable
 from lumen.engine import SqliteEngine, connect
-from lumen.errors import DatabaseUnavailable, LumenError
+from lumen.errors import DatabaseUnavailable, LumenError, OutcomeUnknown
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -205,12 +206,19 @@ class Database:
 
     def _commit(self, batch: list[_Work]) -> None:
         for attempt in range(ATTEMPTS):
+            number: str | None = None
             try:
                 with self._transaction(read_only=False):
                     results = [self._run(work, alone=len(batch) == 1) for work in batch]
+                    number = commit_fate.number(self.engine)
             except (peewee.OperationalError, peewee.InterfaceError) as error:
                 log.warning('write batch failed', attempt=attempt + 1, size=len(batch), error=str(error))
                 self.engine.close()
+                if number is not None:  # COMMIT was sent: what may be done already must not be done again
+                    is_done = self._was_carried_out(number)
+                    if is_done is not False:
+                        self._answer(batch, results if is_done else [(None, OutcomeUnknown())] * len(batch))
+                        return
                 if attempt == ATTEMPTS - 1:
                     for work in batch:
                         work.future.set_exception(self._told(error))
@@ -225,12 +233,29 @@ class Database:
                     work.future.set_exception(self._told(error))
                 return
             else:
-                for work, (value, failure) in zip(batch, results, strict=True):
-                    if failure is None:
-                        work.future.set_result(value)
-                    else:
-                        work.future.set_exception(self._told(failure))
+                self._answer(batch, results)
                 return
+
+    def _was_carried_out(self, number: str) -> bool | None:
+        """What became of transaction `number`, whose COMMIT got no answer; None when the database does not say."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._transaction(read_only=True):
+                    found = commit_fate.was_carried_out(self.engine, number)
+                if found is not None:
+                    return found
+            except (peewee.DatabaseError, peewee.InterfaceError) as error:
+                log.warning('the fate of a write batch is not known yet', attempt=attempt + 1, error=str(error))
+                self.engine.close()
+            self._retry_pause.wait(0.02 * 2**attempt)
+        return None
+
+    def _answer(self, batch: list[_Work], results: list[tuple[Any, BaseException | None]]) -> None:
+        for work, (value, failure) in zip(batch, results, strict=True):
+            if failure is None:
+                work.future.set_result(value)
+            else:
+                work.future.set_exception(self._told(failure))
 
     def _run(self, work: _Work, *, alone: bool) -> tuple[Any, BaseException | None]:
         if alone:

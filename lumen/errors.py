@@ -89,3 +89,15 @@ class NewerSchema(LumenError):
     """The database is ahead of the program."""
 
     code = 'newer_schema'
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The link was lost while the database committed, and it could not be asked since: it may be done, or not."""
+
+    code = 'outcome_unknown'
+
+    def __init__(self) -> None:
+        super().__init__(
+            'the link to the database was lost while it saved', 'look what was saved before you do it again'
+        )
+        self.message = 'The link to the database was lost while it saved. Look what was saved before you do it again.'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +14,7 @@ import pytest
 
 from lumen import schema
 from lumen.database import Database
+from tests.postgresql_proxy import Proxy
 
 
 class Clock:
@@ -26,6 +28,16 @@ class Clock:
 
     def advance(self, *, hours: float = 0, seconds: float = 0, microseconds: int = 0) -> None:
         self.microseconds += round((hours * 3600 + seconds) * 1_000_000) + microseconds
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float = 15) -> None:
+    """Ask again and again until it is so."""
+    pause = threading.Event()
+    for _ in range(int(timeout_seconds / 0.02)):
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError('it did not come to be')
 
 
 @pytest.fixture(scope='session')
@@ -102,3 +114,12 @@ def new_database(tmp_path: Path) -> Iterator[Callable[[str], Database]]:
     yield make
     for database in opened:
         database.close()
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    """A link to the PostgreSQL database of `database_url` that can be cut."""
+    with tempfile.TemporaryDirectory(prefix='lumen-px-') as directory:  # the path of a socket must be short
+        proxy = Proxy(database_url, Path(directory))
+        yield proxy
+        proxy.close()

@@ -22,6 +22,7 @@ FLOORS = [
         'lumen.config',
         'lumen.database',
         'lumen.database_faults',
+        'lumen.commit_fate',
         'lumen.engine',
         'lumen.bulk',
         'lumen.schema',

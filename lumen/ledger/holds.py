@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lumen.coins import Price, short
+from lumen.coins import MAX_NANOCOINS, Price, short
 from lumen.config.settings import Pool, Settings
 from lumen.database import now
 from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated
@@ -53,13 +53,16 @@ def place(ask: Ask, *, settings: Settings, process_id: str) -> Held:
 
     Raises NotAuthenticated (key revoked or expired), Forbidden (`account_deactivated`, `no_budget`) or
     InsufficientCoins. Near empty, when the bound does not fit but nothing else is pending and the expected cost does,
-    the call holds all that is left, with its output bounded to it.
+    the call holds all that is left, with its output bounded to it. Placing a hold again returns it as it is.
     """
     moment = now()
-    row = statements.run(statements.ACCOUNT, (ask.account_id, ask.key_id)).fetchone()
+    row = statements.run(statements.ACCOUNT, (ask.request_id, ask.account_id, ask.key_id)).fetchone()
     if row is None:
         raise NotAuthenticated('The API key is not known.')
-    active, balance, held, touched_at, remainder, revoked_at, expires_at = row
+    active, balance, held, touched_at, remainder, brought_in, revoked_at, expires_at, *placed = row
+    amount, unlimited, placed_at = placed
+    if placed_at is not None:
+        return _as_placed(ask, amount, bool(unlimited), placed_at)
     if revoked_at is not None or (expires_at is not None and expires_at <= moment):
         raise NotAuthenticated('The API key has been revoked or has expired.')
     if not active:
@@ -67,7 +70,14 @@ def place(ask: Ask, *, settings: Settings, process_id: str) -> Held:
     pool = settings.pool(ask.kind, ask.handle)
     if pool.is_none:
         raise Forbidden('This account has no budget.', code='no_budget')
-    refilled = refill(balance=balance, touched_at=touched_at, remainder=remainder, pool=pool, moment=moment)
+    refilled = refill(
+        balance=balance,
+        touched_at=touched_at,
+        remainder=remainder,
+        pool=pool,
+        moment=moment,
+        brought_in=brought_in,
+    )
     amount, output_bound = (0, ask.output_bound) if pool.is_unlimited else _afford(ask, refilled, held, pool, moment)
     statements.run(
         statements.RESERVE,
@@ -85,8 +95,8 @@ def place(ask: Ask, *, settings: Settings, process_id: str) -> Held:
             pool.is_unlimited,
             ask.price.input,
             ask.price.output,
-            ask.expected_input_tokens,
-            ask.expected_output_tokens,
+            min(ask.expected_input_tokens, MAX_NANOCOINS),  # any column holds 64 bits
+            min(ask.expected_output_tokens, MAX_NANOCOINS),
             ask.streamed,
             moment,
         ),
@@ -101,10 +111,21 @@ def _afford(ask: Ask, refilled: Refill, held: int, pool: Pool, moment: int) -> t
         return bound, ask.output_bound
     expected = ask.price.cost(ask.expected_input_tokens, ask.expected_output_tokens)
     if held == 0 and expected <= refilled.balance:
-        tokens = ask.price.affordable_output_tokens(refilled.balance, ask.expected_input_tokens) // ask.choices
+        tokens = _output_paid_by(ask, refilled.balance)
         if tokens >= 1 or ask.output_bound == 0:
             return refilled.balance, min(ask.output_bound, tokens)
     raise _insufficient(bound, refilled, held, pool, moment)
+
+
+def _output_paid_by(ask: Ask, amount: int) -> int:
+    return ask.price.affordable_output_tokens(amount, ask.expected_input_tokens) // ask.choices
+
+
+def _as_placed(ask: Ask, amount: int, unlimited: bool, placed_at: int) -> Held:
+    """The hold as it was returned when it was placed: only near empty is less set aside than the bound costs."""
+    is_bounded = not unlimited and amount < ask.price.cost(ask.input_bound, ask.output_bound * ask.choices)
+    output_bound = min(ask.output_bound, _output_paid_by(ask, amount)) if is_bounded else ask.output_bound
+    return Held(ask.request_id, amount, output_bound, output_bound < ask.output_bound, placed_at)
 
 
 def _insufficient(needed: int, refilled: Refill, held: int, pool: Pool, moment: int) -> InsufficientCoins:

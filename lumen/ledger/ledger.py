@@ -12,7 +12,7 @@ import structlog
 
 from lumen.config.settings import Settings
 from lumen.database import Database
-from lumen.errors import DatabaseUnavailable
+from lumen.errors import DatabaseUnavailable, Forbidden, InsufficientCoins, NotAuthenticated, OutcomeUnknown
 from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held, place
 from lumen.ledger.settlement import Outcome, Settled, settle
@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 5.0
 RETRY_SECONDS = 1.0
+REFUSALS = (NotAuthenticated, Forbidden, InsufficientCoins)
+"""What `holds.place` raises when it has set nothing aside."""
 
 
 class SettingsSource(Protocol):
@@ -38,42 +40,69 @@ class Ledger:
         self.configuration = configuration
         self.process_id = process_id or uuid4().hex
         self._role = 'gateway'
+        self._pulse: recovery.Pulse | None = None
+        self._open: set[str] = set()
+        """The request ids of calls that somebody here is going to settle: added before the hold, taken out after."""
 
     async def hold(self, ask: Ask) -> Held:
         """Set coins aside for a call; see `holds.place` for what it raises.
 
-        A caller who gives up while this waits leaves no hold behind: if it was placed after all, it is settled at once.
+        Whoever does not get the hold leaves none behind: a caller who gives up, and one to whom the database could not
+        say whether it was placed. If it was after all, it is settled at once, at no cost.
         """
-        future = self.database.submit(place, ask, settings=self.configuration.current, process_id=self.process_id)
+        self._open.add(ask.request_id)
+        try:
+            future = self.database.submit(place, ask, settings=self.configuration.current, process_id=self.process_id)
+        except BaseException:
+            self._open.discard(ask.request_id)
+            raise
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            future.add_done_callback(self._abandon)
+            future.add_done_callback(lambda placed: self._abandon(ask.request_id, placed, 'disconnected', 499))
+            raise
+        except Exception as error:
+            self._abandon(ask.request_id, future, 'internal_error', 503)
+            if isinstance(error, OutcomeUnknown):  # to the caller it is known: the call was not made
+                raise DatabaseUnavailable(error.cause, 'check that the database runs, and its address') from error
             raise
 
     def settle(self, held: Held, outcome: Outcome) -> Future[Settled]:
         """Charge a call. Only queues: it never blocks and may be called from a `finally`.
 
-        The future resolves after the commit. While the database cannot be reached the settlement is tried again.
+        The future resolves after the commit. While the database cannot be reached the settlement is tried again. One
+        that fails otherwise is replaced by one at the expected cost; `recover` tries again what even that could not.
         """
-        settled: Future[Settled] = Future()
-        settled.set_running_or_notify_cancel()  # a caller who stops waiting does not stop the settlement
-        self._submit(held.request_id, outcome, settled)
-        return settled
+        return self._settle(held.request_id, outcome)
 
     async def start(self, role: str) -> int:
         """Sign in as a living process and settle what dead ones left. Returns how many calls that were."""
         self._role = role
-        await self.database.write(recovery.register, self.process_id, self._role, alone=self.database.is_sqlite)
+        alone = self.database.is_sqlite
+        self._pulse = await self.database.write(recovery.register, self.process_id, self._role, alone=alone)
+        return await self.recover()
+
+    async def beat(self) -> int:
+        """Give a sign of life and settle what dead processes left. Returns how many calls that were."""
+        self._pulse = await self.database.write(recovery.beat, self.process_id, self._role, self._pulse)
         return await self.recover()
 
     async def recover(self) -> int:
-        """Settle the calls of processes that are gone. Returns how many there were."""
-        recovered = 0
-        while request_ids := await self.database.read(recovery.orphans):
-            for request_id in request_ids:
-                await self.database.write(recovery.interrupt, request_id, settings=self.configuration.current)
-            recovered += len(request_ids)
+        """Settle the calls of processes that are gone, and those of this one that nobody here settles any more.
+
+        Returns how many there were. One that cannot be settled is logged and does not stop the others.
+        """
+        recovered = after = 0
+        while found := await self.database.read(recovery.left_behind, self.process_id, after):
+            after = found[-1].id
+            lost = [hold.request_id for hold in found if not (hold.is_own and hold.request_id in self._open)]
+            settings = self.configuration.current
+            writes = (self.database.write(recovery.interrupt, request_id, settings=settings) for request_id in lost)
+            for request_id, end in zip(lost, await asyncio.gather(*writes, return_exceptions=True), strict=True):
+                if isinstance(end, BaseException):
+                    log.error('a lost call cannot be settled', request_id=request_id, error=repr(end))
+                else:
+                    recovered += 1
         if recovered:
             log.warning('calls of a process that ended were settled at their expected cost', calls=recovered)
         return recovered
@@ -83,40 +112,58 @@ class Ledger:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
-                await self.database.write(recovery.beat, self.process_id, self._role)
-                await self.recover()
-            except DatabaseUnavailable as error:
-                log.error('no sign of life could be given', error=str(error))
+                await self.beat()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next sign of life must be given
+                log.error('no sign of life could be given', error=repr(error))
 
     async def stop(self) -> None:
         """Sign out, so that nobody waits for this process to be found dead."""
         await self.database.write(recovery.leave, self.process_id)
 
-    def _submit(self, request_id: str, outcome: Outcome, settled: Future[Settled]) -> None:
+    def _settle(self, request_id: str, outcome: Outcome) -> Future[Settled]:
+        settled: Future[Settled] = Future()
+        settled.set_running_or_notify_cancel()  # a caller who stops waiting does not stop the settlement
+        self._submit(request_id, outcome, settled)
+        return settled
+
+    def _submit(self, request_id: str, outcome: Outcome | None, settled: Future[Settled]) -> None:
+        """Queue a settlement with this outcome, or without one at the expected cost."""
+        settings = self.configuration.current
         try:
-            future = self.database.submit(settle, request_id, outcome, settings=self.configuration.current)
+            if outcome is None:
+                future = self.database.submit(recovery.interrupt, request_id, settings=settings)
+            else:
+                future = self.database.submit(settle, request_id, outcome, settings=settings)
         except RuntimeError as error:  # the database is closed: the next start finds the hold
             settled.set_exception(error)
             return
         future.add_done_callback(lambda done: self._settled(done, request_id, outcome, settled))
 
-    def _settled(self, done: Future[Settled], request_id: str, outcome: Outcome, settled: Future[Settled]) -> None:
+    def _settled(
+        self, done: Future[Settled], request_id: str, outcome: Outcome | None, settled: Future[Settled]
+    ) -> None:
         error = done.exception()
         if error is None:
+            self._open.discard(request_id)
             settled.set_result(done.result())
         elif isinstance(error, DatabaseUnavailable):
             log.error('a settlement waits for the database', request_id=request_id, error=str(error))
             retry = threading.Timer(RETRY_SECONDS, self._submit, (request_id, outcome, settled))
             retry.daemon = True
             retry.start()
+        elif outcome is not None:
+            log.error('a settlement failed: the expected cost is charged', request_id=request_id, error=repr(error))
+            self._submit(request_id, None, settled)
         else:
-            log.error('a settlement failed', request_id=request_id, error=repr(error))
+            log.error('a call cannot be settled', request_id=request_id, error=repr(error))
+            self._open.discard(request_id)  # `recover` takes it up at every sign of life
             settled.set_exception(error)
 
-    def _abandon(self, placed: Future[Held]) -> None:
-        if placed.cancelled() or placed.exception() is not None:
+    def _abandon(self, request_id: str, placed: Future[Held], outcome: str, status: int) -> None:
+        if placed.cancelled() or isinstance(placed.exception(), REFUSALS):
+            self._open.discard(request_id)
             return
-        gone = Outcome(
-            'disconnected', status=499, input_tokens=0, output_tokens=0, estimated=False, endpoint='', duration_us=0
+        nothing = Outcome(
+            outcome, status=status, input_tokens=0, output_tokens=0, estimated=False, endpoint='', duration_us=0
         )
-        self.settle(placed.result(), gone)
+        self._settle(request_id, nothing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import models
+from lumen.coins import MAX_NANOCOINS
 from lumen.config.settings import Pool, Settings
 from lumen.database import now
 
@@ -62,15 +63,21 @@ def new_account(kind: str, handle: str, name: str, email: str, created_by: str, 
     return int(account.id)
 
 
-def refill(*, balance: int, touched_at: int, remainder: int, pool: Pool, moment: int) -> Refill:
-    """`min(max, balance + refresh x hours)` to the nanocoin; time that runs backwards counts as none."""
+def refill(*, balance: int, touched_at: int, remainder: int, pool: Pool, moment: int, brought_in: int = 0) -> Refill:
+    """`min(max, balance + refresh x hours)` to the nanocoin; time that runs backwards counts as none.
+
+    `brought_in` is what was granted and accrued so far: a pool that took in as much as 64 bits count refills no more.
+    """
     if moment <= touched_at:
         return Refill(balance, 0, remainder, touched_at)
-    if pool.max is None or balance >= pool.max:
+    if pool.max is None:
+        return Refill(balance, 0, 0, moment)
+    full = min(pool.max, balance + MAX_NANOCOINS - brought_in)
+    if balance >= full:
         return Refill(balance, 0, 0, moment)
     accrued, remainder = divmod(pool.refresh * (moment - touched_at) + remainder, HOUR_US)
-    if balance + accrued >= pool.max:
-        return Refill(pool.max, pool.max - balance, 0, moment)
+    if balance + accrued >= full:
+        return Refill(full, full - balance, 0, moment)
     return Refill(balance + accrued, accrued, remainder, moment)
 
 
@@ -82,6 +89,7 @@ def state(account: models.Account, pool: Pool, moment: int) -> PoolState:
         remainder=account.refill_remainder,
         pool=pool,
         moment=moment,
+        brought_in=account.granted + account.accrued,
     )
     return PoolState(
         balance=None if pool.is_unlimited else refilled.balance,

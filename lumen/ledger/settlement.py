@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lumen.coins import Price
+import structlog
+
+from lumen.coins import MAX_NANOCOINS, Price
 from lumen.config.settings import Settings
 from lumen.database import now
 from lumen.ledger import statements
 from lumen.ledger.pools import HOUR_US, refill
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +42,31 @@ def settle(request_id: str, outcome: Outcome, *, settings: Settings) -> Settled:
 
     A call that cost more than its hold takes from what is available besides; what even that cannot pay is the
     shortfall, recorded on the request. The balance never goes below zero.
+
+    It succeeds whatever was reported: what would not fit in the account's 64-bit totals is shortfall too, tokens that
+    would not are not counted, and a shortfall is recorded up to 64 bits.
     """
     moment = now()
     row = statements.run(statements.HELD, (request_id,)).fetchone()
     if row is None:
-        recorded = statements.run(statements.RECORDED, (request_id,)).fetchone()
-        return Settled(*recorded) if recorded else Settled(0, 0)
+        return _recorded(request_id, outcome)
     (hold_id, account_id, key_id, model, amount, unlimited, input_price, output_price, streamed, started_at) = row[:10]
-    kind, handle, balance, held, touched_at, remainder = row[10:]
+    kind, handle, balance, held, touched_at, remainder, brought_in, spent, read, written = row[10:]
     refilled = refill(
         balance=balance,
         touched_at=touched_at,
         remainder=remainder,
         pool=settings.pool(kind, handle),
         moment=moment,
+        brought_in=brought_in,
     )
-    input_tokens, output_tokens = outcome.input_tokens, outcome.output_tokens
-    due = Price(input_price, output_price).cost(input_tokens, output_tokens)
-    cost = due if unlimited else min(due, amount + refilled.balance - held)
+    due = Price(input_price, output_price).cost(outcome.input_tokens, outcome.output_tokens)
+    # Keys, hours and requests count parts of what the account counts: what fits there fits everywhere.
+    countable = MAX_NANOCOINS - spent
+    cost = min(due, countable if unlimited else min(countable, amount + refilled.balance - held))
+    shortfall = min(due - cost, MAX_NANOCOINS)
+    input_tokens = min(outcome.input_tokens, MAX_NANOCOINS - read)
+    output_tokens = min(outcome.output_tokens, MAX_NANOCOINS - written)
     paid_from_pool = 0 if unlimited else cost
     statements.run(statements.FREE, (hold_id,))
     statements.run(
@@ -103,11 +114,28 @@ def settle(request_id: str, outcome: Outcome, *, settings: Settings) -> Settled:
             output_tokens,
             outcome.estimated,
             cost,
-            due - cost,
+            shortfall,
             started_at,
             moment,
             outcome.duration_us,
             outcome.time_to_first_byte_us,
         ),
     )
-    return Settled(cost, due - cost)
+    return Settled(cost, shortfall)
+
+
+def _recorded(request_id: str, outcome: Outcome) -> Settled:
+    """What a call was charged that is settled already; nothing for one that was never held."""
+    found = statements.run(statements.RECORDED, (request_id,)).fetchone()
+    if found is None:
+        return Settled(0, 0)
+    cost, shortfall, recorded = found
+    if recorded == 'interrupted' != outcome.outcome:
+        log.error(
+            'a call ended after it had been settled as interrupted: that estimate stands',
+            request_id=request_id,
+            outcome=outcome.outcome,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+        )
+    return Settled(cost, shortfall)

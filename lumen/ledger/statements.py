@@ -10,8 +10,10 @@ import models
 
 ACCOUNT = """
     select account.active, account.balance, account.held, account.touched_at, account.refill_remainder,
-           api_key.revoked_at, api_key.expires_at
+           account.granted + account.accrued, api_key.revoked_at, api_key.expires_at,
+           hold.amount, hold.unlimited, hold.created_at
     from account join api_key on api_key.account_id = account.id
+         left join hold on hold.request_id = ? and hold.account_id = account.id and hold.key_id = api_key.id
     where account.id = ? and api_key.id = ?
     for update of account
 """
@@ -30,7 +32,8 @@ HOLD = """
 HELD = """
     select hold.id, hold.account_id, hold.key_id, hold.model, hold.amount, hold.unlimited, hold.input_price,
            hold.output_price, hold.streamed, hold.created_at, account.kind, account.handle, account.balance,
-           account.held, account.touched_at, account.refill_remainder
+           account.held, account.touched_at, account.refill_remainder, account.granted + account.accrued,
+           account.spent, account.input_tokens, account.output_tokens
     from hold join account on account.id = hold.account_id
     where hold.request_id = ?
     for update of hold, account
@@ -72,7 +75,7 @@ RECORD = """
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-RECORDED = 'select cost, shortfall from request where request_id = ?'
+RECORDED = 'select cost, shortfall, outcome from request where request_id = ?'
 
 
 def run(statement: str, values: Sequence[Any]) -> Any:

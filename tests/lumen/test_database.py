@@ -1,5 +1,7 @@
 import asyncio
+import functools
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,14 @@ import psycopg
 import pytest
 
 import models
+from lumen import commit_fate
 from lumen.database import Database, now
 from lumen.engine import connect
-from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError
-from tests.conftest import Clock
+from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError, OutcomeUnknown
+from tests.conftest import Clock, wait_until
+from tests.postgresql_proxy import Proxy
+
+only_postgresql = pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
 
 
 def add_client(name: str) -> int:
@@ -76,7 +82,7 @@ def test_writes_that_are_queued_are_finished_before_closing(database_url: str):
     assert all(future.result() for future in futures)
 
 
-@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+@only_postgresql
 def test_lost_connections_are_made_again(database_url: str, new_database: Callable[[str], Database]):
     database = new_database(database_url)
     database.write_now(add_client, 'before')
@@ -87,6 +93,69 @@ def test_lost_connections_are_made_again(database_url: str, new_database: Callab
         )
     database.write_now(add_client, 'after')
     assert database.read_now(names) == ['after', 'before']
+
+
+@only_postgresql
+@pytest.mark.parametrize('delivered', [True, False])
+def test_a_lost_answer_to_commit_does_not_do_anything_twice(
+    proxy: Proxy, new_database: Callable[[str], Database], delivered: bool
+):
+    database = new_database(proxy.url)
+    database.write_now(add_client, 'before')
+    proxy.cut(delivered=delivered)
+    assert database.write_now(add_client, 'one') > 0
+    assert proxy.cuts == 1
+    assert database.read_now(names) == ['before', 'one']
+
+
+@only_postgresql
+@pytest.mark.parametrize('delivered', [True, False])
+def test_when_nobody_can_say_whether_it_was_done_that_is_said(
+    proxy: Proxy, new_database: Callable[[str], Database], delivered: bool
+):
+    database = new_database(proxy.url)
+    database.write_now(add_client, 'before')
+    proxy.cut(delivered=delivered, stays_open=False)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        database.write_now(add_client, 'one')
+    assert 'Look what was saved' in unknown.value.message
+    proxy.is_open = True
+    assert database.read_now(names) == (['before', 'one'] if delivered else ['before'])
+
+
+@only_postgresql
+def test_each_write_of_a_batch_keeps_its_own_end_over_a_lost_answer(
+    proxy: Proxy, new_database: Callable[[str], Database]
+):
+    database = new_database(proxy.url)
+    database.write_now(add_client, 'taken')
+    go_on = threading.Event()
+
+    def wait_and_cut() -> None:
+        go_on.wait(10)
+        proxy.cut(delivered=True)
+
+    futures = [database.submit(wait_and_cut), *(database.submit(add_client, name) for name in ('one', 'taken', 'two'))]
+    go_on.set()
+    ends = [type(future.exception(timeout=10)) for future in futures[1:]]
+    assert ends == [type(None), peewee.IntegrityError, type(None)]
+    assert proxy.cuts == 1
+    assert database.read_now(names) == ['one', 'taken', 'two']
+
+
+@only_postgresql
+def test_a_transaction_whose_client_is_lost_is_ended_and_then_has_a_fate(
+    database_url: str, new_database: Callable[[str], Database]
+):
+    database = new_database(database_url)
+    lost = psycopg.connect(database_url)
+    (number,) = lost.execute('select pg_current_xact_id()::text').fetchone()
+    fate = functools.partial(database.read_now, commit_fate.was_carried_out, database.engine, number)
+    assert fate() is None
+    wait_until(lambda: fate() is False)
+    with pytest.raises(psycopg.OperationalError):
+        lost.execute('select 1')
+    lost.close()
 
 
 def test_writes_of_two_processes_do_not_lose_each_other(database_url: str, new_database: Callable[[str], Database]):

@@ -29,6 +29,7 @@ from lumen.identity.permissions import COMMAND_LINE
 from lumen.ledger import Ledger
 from lumen.ledger.check import differences
 from lumen.server.http import Http
+from tests.conftest import wait_until
 from tests.lumen import factories
 
 ROOT = Path(__file__).parents[3]
@@ -235,16 +236,6 @@ class Running:
         self._ready.set()
         await serving
         await self.gateway.stop(grace_seconds=1)
-
-
-def wait_until(condition: Callable[[], bool], timeout_seconds: float = 15) -> None:
-    """Ask again and again until it is so."""
-    pause = threading.Event()
-    for _ in range(int(timeout_seconds / 0.02)):
-        if condition():
-            return
-        pause.wait(0.02)
-    raise AssertionError('it did not come to be')
 
 
 @pytest.fixture

@@ -27,6 +27,19 @@ def test_a_hold_sets_aside_the_most_that_the_call_could_cost(database: Database)
     assert database.read_now(differences) == []
 
 
+@pytest.mark.parametrize('starting', ['10', '0.5', '0.9'])
+@pytest.mark.parametrize('maximum', ['10', '-2'])
+def test_placing_a_hold_again_returns_it_as_it_is(database: Database, clock: Clock, starting: str, maximum: str):
+    pool = settings(max=maximum, refresh='1', starting=starting)
+    client = database.write_now(open_client, pool)
+    call = database.read_now(ask, *client, choices=2, output_bound=100)
+    first = database.write_now(place, call, settings=pool, process_id='here')
+    clock.advance(seconds=10)
+    assert database.write_now(place, call, settings=pool, process_id='here') == first
+    assert database.read_now(account, client[0]).held == first.amount
+    assert database.read_now(lambda: models.Hold.select().count()) == 1
+
+
 def test_every_choice_is_held_for(database: Database):
     client = database.write_now(open_client, TEN)
     assert place_for(database, client, choices=3).amount == COIN // 5 + 3 * COIN * 8 // 10
