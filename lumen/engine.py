@@ -54,10 +54,12 @@ def connect(url: str) -> Engine:
         except OSError as error:
             reason = f'the folder {path.parent} cannot be made: {error.strerror or error}'
             raise DatabaseUnavailable(reason, 'correct the path of the database') from None
-        return SqliteEngine(
+        engine = SqliteEngine(
             str(path),
             pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
         )
+        engine.register_function(str.lower, 'lower', 1)  # SQLite's own knows the letters of ASCII only
+        return engine
     if scheme in ('postgresql', 'postgres'):
         try:
             conninfo_to_dict(url)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from peewee import fn
+
 import models
 from lumen.config.settings import Settings
 from lumen.database import searchable
@@ -80,7 +82,8 @@ def search(text: str, limit: int = 10, exclude_client: int | None = None) -> lis
         models.Account.kind == models.USER, models.Account.active
     )
     if text:
-        users = users.where(models.Account.handle.contains(text.casefold()) | models.Account.name.contains(text))
+        by_name = fn.lower(models.Account.name).contains(text.lower())
+        users = users.where(models.Account.handle.contains(text.casefold()) | by_name)
     if exclude_client is not None:
         managing = models.Manager.select(models.Manager.user).where(models.Manager.client == exclude_client)
         users = users.where(models.Account.id.not_in(managing))

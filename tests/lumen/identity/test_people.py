@@ -49,15 +49,27 @@ def test_an_address_that_hides_something_is_refused(hidden: str):
         people.check_email(f'ada{hidden}x@example.org')
 
 
-def test_users_are_found_by_name_and_by_address_and_wildcards_are_letters(database: Database):
-    for email in ('ann@example.org', 'bob_b@example.org', 'bobxb@example.org'):
-        database.write_now(factories.user, email, CONFIGURED)
-
-    def found(text: str) -> list[str]:
-        return [row.email for row in database.read_now(people.search, text)]
-
-    assert found('ANN') == ['ann@example.org']
-    assert found('b_b@') == ['bob_b@example.org']
-    assert found('%') == []
-    assert found('\ud83dann\x00') == ['ann@example.org']
-    assert found('\x00') == ['ann@example.org', 'bob_b@example.org', 'bobxb@example.org']
+def test_users_are_found_by_name_and_by_address_in_any_case_and_wildcards_are_letters(database: Database):
+    zoe, emile, under_score, underscore = 'Zoë Quill', '100% Émile \\ Söhne', 'Under_score', 'Underscore'
+    users = {'ann@example.org': zoe, 'bob_b@example.org': emile, 'bobxb@example.org': under_score, 'x@y.z': underscore}
+    for email, name in users.items():
+        database.write_now(people.ensure_user, email, name, CONFIGURED, 'test')
+    expected = {
+        'ANN@': {zoe},
+        'quill': {zoe},
+        'ZOË Q': {zoe},
+        'émile': {emile},
+        'b_b@': {emile},
+        '%': {emile},
+        '\\': {emile},
+        '\\ s': {emile},
+        'R_S': {under_score},
+        'r%s': set(),
+        'q\\uill': set(),
+        ' under ': {under_score, underscore},
+        'nobody': set(),
+        '\ud83dann\x00': {zoe},
+        '\x00': {*users.values()},
+    }
+    found = {text: {row.name for row in database.read_now(people.search, text)} for text in expected}
+    assert found == expected
