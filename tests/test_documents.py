@@ -88,9 +88,3 @@ def test_every_room_is_on_the_map():
     assert [room for room in rooms if f'`lumen/{room}/`' not in text] == []
     modules = [path.name for path in (ROOT / 'lumen').glob('*.py') if path.name != '__init__.py']
     assert [module for module in modules if module not in text] == []
-
-
-def test_locks_name_no_host():
-    for lock in ROOT.glob('requirements*.txt'):
-        assert '://' not in lock.read_text()
-        assert '--hash=sha256:' in lock.read_text()

@@ -50,10 +50,6 @@ class Wanted:
         return f'/clients?{parameters}' if parameters else '/clients'
 
     @property
-    def is_narrowed(self) -> bool:
-        return bool(self.search.strip()) or self.state != 'all'
-
-    @property
     def question(self) -> dict[str, Any]:
         """The keyword arguments of `client_list.rows`."""
         return {
