@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,33 @@ def test_time_stands_still_within_a_transaction(database: Database, clock: Clock
     first, second = database.write_now(twice)
     assert first == second
     assert database.read_now(now) == first + 5_000_000
+
+
+@pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)
+def test_sqlite_loses_no_commit_and_lets_readers_read_while_one_writes(database: Database):
+    def pragmas() -> dict[str, Any]:
+        asked = ('journal_mode', 'synchronous', 'foreign_keys', 'busy_timeout')
+        return {name: models.database.execute_sql(f'pragma {name}').fetchone()[0] for name in asked}
+
+    full = 2
+    meant = {'journal_mode': 'wal', 'synchronous': full, 'foreign_keys': 1, 'busy_timeout': 10_000}
+    assert database.write_now(pragmas) == meant
+    assert database.read_now(pragmas) == meant
+
+
+@pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)
+def test_time_does_not_follow_a_clock_that_is_set(
+    database_url: str, new_database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+):
+    database = new_database(database_url)
+    moments = [database.read_now(now)]
+    real = time.time_ns
+    for hours in (-1, 1):
+        with monkeypatch.context() as patched:
+            patched.setattr(time, 'time_ns', lambda ahead=hours: real() + ahead * 3_600_000_000_000)
+            moments.append(database.read_now(now))
+    assert moments == sorted(moments)
+    assert moments[-1] - moments[0] < 600_000_000
 
 
 async def test_closing_leaves_no_connection_behind(database_url: str):

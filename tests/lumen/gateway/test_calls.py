@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
+import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx2
 import openai
@@ -15,6 +19,7 @@ import pytest
 
 import models
 from lumen.config.settings import Settings
+from lumen.database import Database
 from lumen.gateway.echo_tokens import count_input, tokens
 from tests.lumen.gateway.conftest import Running, ScriptedServer, configured, wait_until
 
@@ -71,18 +76,94 @@ def test_continuous_usage_is_asked_for_and_hidden_too(run: Run, echo_address: st
     assert running.requests()[0].estimated is False
 
 
-def test_the_settlement_is_committed_before_the_last_byte_is_seen(run: Run, echo_address: str):
-    running = run(configured(echo_address))
-    for _ in range(5):
-        running.openai.chat.completions.create(model='m', messages=MESSAGES)
-        list(running.openai.chat.completions.create(model='m', messages=MESSAGES, stream=True))
-    assert len(running.requests()) == 10
-    headers = {'authorization': f'Bearer {running.key}'}
-    body = {'model': 'm', 'messages': MESSAGES, 'stream': True}
-    with httpx2.stream('POST', f'{running.address}/v1/chat/completions', headers=headers, json=body) as response:
-        for line in response.iter_lines():
-            if line == 'data: [DONE]':
-                assert len(running.requests()) == 11
+class Standing:
+    """Within the block the writer stands; whatever is to be written waits behind it."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._begun, self._go = threading.Event(), threading.Event()
+
+    def __enter__(self) -> Standing:
+        self._database.submit(self._stand)
+        assert self._begun.wait(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._go.set()
+
+    def wait_for_somebody(self) -> None:
+        wait_until(lambda: self._database._queue.qsize() > 0)
+
+    def _stand(self) -> None:
+        self._begun.set()
+        self._go.wait(60)
+
+
+def connect(running: Running, **body: Any) -> socket.socket:
+    """A connection over which a call was sent."""
+    content = json.dumps({'model': 'm', 'messages': MESSAGES, **body}).encode()
+    connection = socket.create_connection(('127.0.0.1', urlsplit(running.address).port or 0), timeout=20)
+    head = (
+        f'POST /v1/chat/completions HTTP/1.1\r\nhost: lumen\r\nauthorization: Bearer {running.key}\r\n'
+        f'content-type: application/json\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n'
+    )
+    connection.sendall(head.encode() + content)
+    return connection
+
+
+def receive_until(connection: socket.socket, end: bytes) -> bytes:
+    received = b''
+    while end not in received:
+        part = connection.recv(65536)
+        assert part, received
+        received += part
+    return received
+
+
+def received_meanwhile(connection: socket.socket) -> bytes:
+    """What comes although nothing should: whatever does within a moment."""
+    ready, _, _ = select.select([connection], [], [], 0.3)
+    return connection.recv(65536) if ready else b''
+
+
+def test_the_end_of_a_stream_is_not_seen_before_its_settlement_is_committed(run: Run, scripted: ScriptedServer):
+    usage = {'prompt_tokens': 1, 'completion_tokens': 1}
+    scripted.script.headers = {'content-type': 'text/event-stream'}
+    scripted.script.parts = [
+        b'data: {"choices": [{"delta": {"content": "first"}}]}\n\n',
+        b'data: {"choices": [{"delta": {"content": "last"}}]}\n\n'
+        + f'data: {json.dumps({"choices": [], "usage": usage})}\n\n'.encode()
+        + b'data: [DONE]\n\n',
+    ]
+    scripted.script.waits_after = 0
+    running = run(configured(scripted.address))
+    with connect(running, stream=True) as connection:
+        receive_until(connection, b'"first"')
+        with Standing(running.database) as writer:
+            scripted.script.proceed.set()
+            received = receive_until(connection, b'"last"')
+            writer.wait_for_somebody()
+            assert b'[DONE]' not in received + received_meanwhile(connection)
+        receive_until(connection, b'[DONE]')
+        assert [request.outcome for request in running.requests()] == ['success']
+    running.assert_settled()
+
+
+def test_the_end_of_a_whole_answer_is_not_seen_before_its_settlement_is_committed(run: Run, scripted: ScriptedServer):
+    end = b'the very end"}'
+    scripted.script.parts = [b'{"usage": {"prompt_tokens": 1, "completion_tokens": 1}, "of_its_own": "' + end]
+    scripted.script.waits_after = -1
+    running = run(configured(scripted.address))
+    with connect(running) as connection:
+        wait_until(lambda: len(scripted.script.received) == 1)
+        with Standing(running.database) as writer:
+            scripted.script.proceed.set()
+            writer.wait_for_somebody()
+            received = received_meanwhile(connection)
+            assert end not in received
+        receive_until(connection, end)
+        assert [request.outcome for request in running.requests()] == ['success']
+    running.assert_settled()
 
 
 def test_tools_images_and_unknown_fields_pass_as_they_are(run: Run, scripted: ScriptedServer):
