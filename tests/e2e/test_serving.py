@@ -108,6 +108,57 @@ def test_a_killed_server_settles_its_calls_when_it_starts_again(tmp_path: Path, 
     database.close()
 
 
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+def test_a_gateway_settles_the_calls_of_another_that_was_killed_and_not_those_of_the_living(
+    tmp_path: Path, database_url: str, stalled: socket.socket
+):
+    # Takes half a minute of waiting: after that a process without signs of life counts as dead.
+    killed, alive = (gateway(tmp_path / name, database_url, stalled) for name in ('killed', 'alive'))
+    callers, connections = [], []
+    with psycopg.connect(database_url, autocommit=True) as database:
+
+        def holds() -> int:
+            return database.execute('select count(*) from hold').fetchone()[0]
+
+        try:
+            for server in (alive, killed):
+                key = server.new_key(server.directory.name)
+                server.start(role='gateway')
+                callers.append(threading.Thread(target=fail, args=(server, key)))
+                callers[-1].start()
+                connections.append(stalled.accept()[0])
+            wait_until(lambda: holds() == 2)
+            killed.stop(signal.SIGKILL)
+            wait_until(lambda: holds() == 1, seconds=60)
+            settled = 'select name, outcome from request join account on account.id = request.account_id'
+            assert database.execute(settled).fetchall() == [('killed', 'interrupted')]
+            connections[0].close()
+            wait_until(lambda: holds() == 0)
+            assert database.execute(settled).fetchall()[1:] == [('alive', 'upstream_error')]
+            assert alive.json('check')['clean']
+        finally:
+            for connection in connections:
+                connection.close()
+            for server in (alive, killed):
+                server.stop()
+            for caller in callers:
+                caller.join()
+
+
+def gateway(directory: Path, database_url: str, upstream: socket.socket) -> Server:
+    """One of several on one database, which have their secrets in common."""
+    directory.mkdir()
+    server = Server(directory, database_url, upstream=f'http://127.0.0.1:{upstream.getsockname()[1]}/v1')
+    server.extra_environment = {'LUMEN_ENCRYPTION_KEY': 'e' * 48, 'LUMEN_SECRET_KEY': 's' * 48}
+    return server
+
+
+def fail(server: Server, key: str) -> None:
+    """Make a call to which no answer comes."""
+    with pytest.raises((openai.APIConnectionError, openai.InternalServerError)):
+        complete(server, key)
+
+
 def test_calls_in_flight_finish_when_told_to_stop(server: Server):
     key = server.new_key('bot')
     words = ' '.join(f'word{number}' for number in range(40))
@@ -270,5 +321,22 @@ def test_the_line_that_says_ready_is_json_when_asked(installation: Server):
 
 
 def test_the_command_and_python_app_are_the_same(installation: Server):
-    assert 'Commands:' in installation.lumen('--help').stdout
-    assert installation.lumen('--version').stdout.startswith('Lumen ')
+    def say(*arguments: str) -> tuple[int, str, str]:
+        """What the console script says, which the installation of the package put beside Python."""
+        said = subprocess.run(
+            [Path(sys.executable).with_name('lumen'), *arguments],
+            cwd=installation.directory,
+            env=installation.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return said.returncode, said.stdout, said.stderr
+
+    installation.json('client', 'create', 'bot')
+    for arguments in (('--help',), ('--version',), ('client', 'list', '--json'), ('client', 'show', 'nobody')):
+        other = installation.lumen(*arguments)
+        assert say(*arguments) == (other.returncode, other.stdout, other.stderr)
+    assert 'Commands:' in say('--help')[1]
+    assert '"name": "bot"' in say('client', 'list', '--json')[1]
