@@ -1,6 +1,8 @@
 from playwright.sync_api import expect
 
+from lumen.config.settings import Settings
 from lumen.identity import sessions
+from lumen.identity.permissions import Actor
 from lumen.records import clients, managers
 from tests.lumen_ui.pages.client.conftest import Visit
 from tests.lumen_ui.pages.client.site import ADA, ALAN, GRACE, Site
@@ -52,8 +54,12 @@ def test_an_owner_who_becomes_a_manager_is_refused(site: Site, visit: Visit) -> 
     client_id = site.client(managed_by=(GRACE, ALAN))
     page = visit(client_id, GRACE)
     page.get_by_role('button', name='Deactivate').click()
-    site.act(managers.remove_manager, client_id, site.people[GRACE])
-    site.act(managers.add_manager, client_id, GRACE)
+
+    def demote(actor: Actor, *, settings: Settings) -> None:
+        managers.remove_manager(actor, client_id, site.people[GRACE], settings=settings)
+        managers.add_manager(actor, client_id, GRACE, settings=settings)
+
+    site.act(demote)  # in one commit: between two, the page would find that she may not see it at all
     page.get_by_role('dialog').get_by_role('button', name='Deactivate').click()
     expect(page.get_by_text('You may not activate or deactivate this client.')).to_be_visible()
     expect(page.get_by_role('button', name='Add manager')).to_have_count(0)

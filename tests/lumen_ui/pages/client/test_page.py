@@ -1,4 +1,5 @@
 import re
+from itertools import count
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -6,6 +7,7 @@ from playwright.sync_api import Page, expect
 import models
 from lumen.identity.keys import revoke_key
 from lumen.records import clients, managers
+from tests.e2e.visiting import assert_shown_within_a_second
 from tests.lumen_ui.pages.client.conftest import Visit, row
 from tests.lumen_ui.pages.client.site import ADA, ALAN, GRACE, Site
 
@@ -69,9 +71,9 @@ def test_figures_move_by_themselves_while_the_page_stays_as_it_is(site: Site, vi
     revoke.focus()
     page.evaluate('window.kept = document.activeElement')
     request = site.hold(client_id, key.id, tokens=2000)
-    expect(page.locator('.card', has_text='Coin Pool')).to_contain_text('2.00 held by calls in flight', timeout=2000)
+    expect(page.locator('.card', has_text='Coin Pool')).to_contain_text('2.00 held by calls in flight')
     site.settle(request, input_tokens=1500)
-    expect(page.locator('.card', has_text='Coins Spent')).to_contain_text('1.50', timeout=2000)
+    expect(page.locator('.card', has_text='Coins Spent')).to_contain_text('1.50')
     expect(worker).to_contain_text('1,500')
     expect(row(page, 'Model access', 'echo')).to_contain_text('1,500')
     expect(page.locator('.card', has_text='Coin Pool')).not_to_contain_text('held')
@@ -83,12 +85,25 @@ def test_what_a_command_changes_shows_in_an_open_page(site: Site, visit: Visit) 
     key = site.key(client_id, 'doomed')
     page = visit(client_id, ADA)
     site.act(managers.add_manager, client_id, GRACE)
-    expect(row(page, 'Managers', 'Grace Hopper')).to_contain_text('Owner', timeout=2000)
+    expect(row(page, 'Managers', 'Grace Hopper')).to_contain_text('Owner')
     site.act(revoke_key, key.id)
-    expect(row(page, 'API keys', 'doomed')).to_have_count(0, timeout=2000)
+    expect(row(page, 'API keys', 'doomed')).to_have_count(0)
     site.act(clients.set_active, client_id, False)
-    expect(page.locator('.client-title')).to_contain_text('Deactivated', timeout=2000)
+    expect(page.locator('.client-title')).to_contain_text('Deactivated')
     expect(page.get_by_role('button', name='New key')).to_be_disabled()
+
+
+def test_what_a_command_changes_shows_within_a_second(site: Site, visit: Visit) -> None:
+    client_id = site.client('renamed-0')
+    page = visit(client_id, ADA)
+    numbers = count(1)
+
+    def rename() -> str:
+        name = f'renamed-{next(numbers)}'
+        site.act(clients.rename_client, client_id, name)
+        return name
+
+    assert_shown_within_a_second(page.get_by_role('heading', level=1), rename)
 
 
 def test_every_model_is_listed_with_its_access_and_the_rule_that_decided(site: Site, visit: Visit) -> None:
