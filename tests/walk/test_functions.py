@@ -116,6 +116,8 @@ FUNCTIONS: dict[str, tuple[Action, Call]] = {
 }
 # These are the table itself.
 THE_TABLE = {'identity.permissions.load', 'identity.permissions.require'}
+# What this answers is only ever compared with what it answered before; what is shown then is read through the table.
+SHOWS_NOTHING = {'records.pulse.pulse_of_client'}
 GENERAL = {Action.CREATE_CLIENT, Action.OPEN_CLIENTS, Action.READ_AUDIT}
 
 
@@ -163,7 +165,7 @@ def test_a_function_does_what_the_table_allows_and_nothing_else(
 
 
 def test_every_function_that_takes_an_actor_is_in_the_table():
-    assert set(_functions_with_an_actor()) == FUNCTIONS.keys() | THE_TABLE
+    assert set(_functions_with_an_actor()) == FUNCTIONS.keys() | THE_TABLE | SHOWS_NOTHING
 
 
 class _Done(Exception):
