@@ -6,6 +6,7 @@ not share a limit; strangers are counted by address, and all of them together ha
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from nicegui import Client
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lumen.errors import DatabaseUnavailable
 from lumen.identity import sessions
 from lumen_ui import session_cookie
 from lumen_ui.limiter import TooMany, address_of
 from lumen_ui.services import Services
 
+DATABASE_ANSWERS_WITHIN_SECONDS = 2.0
 SOCKET = '/_nicegui_ws/'
 # What is sent as it lies on the disk costs no memory, and a page loads dozens of it.
 FILES = ('/static/', '/_nicegui/', '/favicon.ico')
@@ -96,8 +99,14 @@ class PageLimits:
         """A name for the session that the cookie stands for; empty for strangers and for what they make up."""
         connection = HTTPConnection(scope)
         cookie = session_cookie.read(connection, self._services.settings)
-        if not cookie or await self._services.database.read(sessions.find, cookie) is None:
+        if not cookie:
             return ''
+        try:
+            async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):
+                if await self._services.database.read(sessions.find, cookie) is None:
+                    return ''
+        except (TimeoutError, DatabaseUnavailable):
+            return ''  # nobody can say; the page that was asked for tells it better than a limit could
         return f'session {sessions.digest(cookie)}'
 
 

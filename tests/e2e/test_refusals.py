@@ -95,7 +95,7 @@ def test_signing_in_too_often_is_refused_with_a_time_to_wait(server: Server):
     answers = [post(server, form=FORM | {'email': 'eve@example.org'}) for _ in range(21)]
     assert [answer.status_code for answer in answers] == [303] * 20 + [429]
     assert 1 <= int(answers[-1].headers['retry-after']) <= 60
-    assert answers[-1].text.startswith('Too much at once.')
+    assert 'Too much at once.' in answers[-1].text
     assert post(server).status_code == 303
 
 

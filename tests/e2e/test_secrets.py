@@ -170,7 +170,7 @@ def _break_configuration(server: Server) -> None:
     for number, name in enumerate(('secret_key', 'api_key', 'client_secret'), start=1):
         server.configuration.write_text(good.replace(f'{name}: {PLANTED[name]}', f'{name}: [!{PLANTED[name]}]'))
         told = server.lumen('client', 'list')
-        assert told.returncode == 1
+        assert told.returncode == 2
         assert 'planted' not in told.stdout + told.stderr
         wait_until(lambda least=number: server.log.read_text().count(REFUSAL) >= least)
 
@@ -205,7 +205,7 @@ def test_no_database_address_is_quoted_when_it_does_not_work(installation: Serve
     installation.database_url = address.format(PLANTED['database'])
     for command in (('client', 'list', '--json'), ('serve', '--port', '0')):
         told = installation.lumen(*command)
-        assert told.returncode == 1
+        assert told.returncode == 2
         assert 'planted' not in told.stdout + told.stderr
         assert 'Traceback' not in told.stderr
 
