@@ -14,6 +14,7 @@ from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
 from lumen.gateway.errors import UpstreamError
 from lumen.gateway.expectation import Expectation
+from lumen.gateway.hiding import without_usage
 from lumen.gateway.settling import Settling
 from lumen.gateway.sse import Event, EventTooLarge, Parser
 from lumen.gateway.upstream import Answer, Upstream
@@ -96,14 +97,17 @@ class _Stream:
         self._is_done = False
 
     async def relay(self, answer: Answer) -> None:
-        async for event in self._events(answer):
+        async for events in self._events(answer):
             self._settling.first_byte()
-            if event.data is not None and event.data.strip() == DONE:
-                await _settled(self._settling, 'success', 200)
-                self._is_done = True
-            elif event.data is not None and not self._is_done:
-                event = self._read(event)
-            await self._write(event.raw)
+            for number, event in enumerate(events):
+                content = event.raw
+                if event.data is not None and event.data.strip() == DONE:
+                    self._read_ahead(events[number + 1 :])
+                    await _settled(self._settling, 'success', 200)
+                    self._is_done = True
+                elif event.data is not None:
+                    content = self._read(event)
+                await self._write(content)
         if not self._is_done:
             raise UpstreamError('The model server ended its stream before it was complete.')
         await self._send({'type': 'http.response.body', 'body': b''})
@@ -115,34 +119,46 @@ class _Stream:
             await self._write(b'data: ' + errors.body(error) + b'\n\n')
         await self._send({'type': 'http.response.body', 'body': b''})
 
-    async def _events(self, answer: Answer) -> AsyncIterator[Event]:
-        try:
-            async for chunk in answer.chunks():
-                for event in self._parser.feed(chunk):
-                    yield event
-            for event in self._parser.close():
-                yield event
-        except EventTooLarge as error:
-            raise UpstreamError(f'The model server sent {error}.') from None
+    async def _events(self, answer: Answer) -> AsyncIterator[list[Event]]:
+        """The events that came at once."""
+        async for chunk in answer.chunks():
+            events: list[Event] = []
+            fault = ''
+            try:
+                events.extend(self._parser.feed(chunk))
+            except EventTooLarge as error:
+                fault = f'The model server sent {error}.'
+            if events:
+                yield events
+            if fault:
+                raise UpstreamError(fault)
+        if events := list(self._parser.close()):
+            yield events
 
-    def _read(self, event: Event) -> Event:
-        """Note what the event says of usage; take from it what the caller did not ask for."""
-        try:
-            chunk = json.loads(event.data or '')
-        except (ValueError, RecursionError):
-            return event
-        if not isinstance(chunk, dict):
-            return event
-        if chunk.get('error') and not chunk.get('choices'):
+    def _read(self, event: Event) -> bytes:
+        """Note what the event says of usage; return it without what the caller did not ask for."""
+        chunk = _chunk(event)
+        if chunk is None:
+            return event.raw
+        if chunk.get('error') and not chunk.get('choices') and not self._is_done:
             raise UpstreamError('The model server reported an error in its stream.')
-        self._settling.output_bytes += usage.generated_bytes(chunk)
+        if not self._is_done:
+            self._settling.output_bytes += usage.generated_bytes(chunk)
         found = self._call.operation.reported(chunk)
         if found is None:
-            return event
-        self._settling.usage = found
+            return event.raw
+        if not self._is_done:
+            self._settling.usage = found
         if self._call.wants_usage:
-            return event
-        return Event(_without_usage(chunk) if chunk.get('choices') else b'', event.data)
+            return event.raw
+        # An event of usage alone goes whole: SDKs stumble over one that has a name or an id but no data.
+        return without_usage(event.raw) if chunk.get('choices') else b''
+
+    def _read_ahead(self, events: list[Event]) -> None:
+        """Note usage that came with `[DONE]` but behind it; what comes later than that is not waited for."""
+        for event in events:
+            if (chunk := _chunk(event)) is not None and (found := self._call.operation.reported(chunk)) is not None:
+                self._settling.usage = found
 
     async def _write(self, content: bytes) -> None:
         if not self.has_started:
@@ -158,9 +174,13 @@ class _Stream:
             await self._send({'type': 'http.response.body', 'body': content, 'more_body': True})
 
 
-def _without_usage(chunk: dict[str, Any]) -> bytes:
-    rest = {name: value for name, value in chunk.items() if name != 'usage'}
-    return b'data: ' + json.dumps(rest, separators=(',', ':')).encode() + b'\n\n'
+def _chunk(event: Event) -> dict[str, Any] | None:
+    """The object that the event carries, if it does."""
+    try:
+        found = json.loads(event.data or '')
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 async def _read(answer: Answer, settling: Settling) -> bytes:
