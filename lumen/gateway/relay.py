@@ -12,7 +12,7 @@ from starlette.types import Send
 from lumen.gateway import body as request_body
 from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
-from lumen.gateway.errors import UpstreamError
+from lumen.gateway.errors import UpstreamError, UpstreamTimeout
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.hiding import without_usage
 from lumen.gateway.settling import Settling
@@ -37,7 +37,7 @@ class Relay:
         stream = _Stream(call, settling, send)
         try:
             content = request_body.dump(call.outgoing)
-            async with self._upstream.post(call.endpoint, call.operation.path, content) as answer:
+            async with self._upstream.post(call.endpoint, call.operation.path, content, settling.sent) as answer:
                 if answer.status != 200:
                     await self._refused(call, settling, answer, send)
                 elif not answer.headers.get('content-type', '').lower().startswith('text/event-stream'):
@@ -50,7 +50,9 @@ class Relay:
             if stream.has_started:
                 await stream.break_off(error)
             else:
-                await _settled(settling, _outcome(error, 'upstream_error'), error.status, False)
+                # One who asks for more at once than can be generated in time would have it generated for nothing.
+                is_charged = isinstance(error, UpstreamTimeout) and not settling.sees_output
+                await _settled(settling, _outcome(error, 'upstream_error'), error.status, is_charged)
                 await errors.respond(send, call.held.request_id, error)
         except asyncio.CancelledError:
             if has_left():
@@ -62,6 +64,7 @@ class Relay:
             settling.settle('internal_error', 500)
 
     async def _whole(self, call: Call, settling: Settling, answer: Answer, send: Send) -> None:
+        settling.sees_output = False
         content = await _read(answer, settling)
         try:
             found = json.loads(content)
@@ -71,8 +74,10 @@ class Relay:
             raise UpstreamError('The model server answered with something that is not JSON.')
         if found.get('error') and not found.get('choices') and not found.get('data'):
             raise UpstreamError('The model server reported an error.')
-        settling.usage = call.operation.reported(found)
-        settling.output_bytes = usage.generated_bytes(found)
+        settling.sees_output = True
+        settling.generated(usage.generated_bytes(found))
+        if (reported := call.operation.reported(found)) is not None:
+            settling.reported(reported)
         await _settled(settling, 'success', 200)
         await errors.answer(send, call.held.request_id, 200, content)
 
@@ -143,12 +148,12 @@ class _Stream:
         if chunk.get('error') and not chunk.get('choices') and not self._is_done:
             raise UpstreamError('The model server reported an error in its stream.')
         if not self._is_done:
-            self._settling.output_bytes += usage.generated_bytes(chunk)
+            self._settling.generated(usage.generated_bytes(chunk))
         found = self._call.operation.reported(chunk)
         if found is None:
             return event.raw
         if not self._is_done:
-            self._settling.usage = found
+            self._settling.reported(found)
         if self._call.wants_usage:
             return event.raw
         # An event of usage alone goes whole: SDKs stumble over one that has a name or an id but no data.
@@ -158,7 +163,7 @@ class _Stream:
         """Note usage that came with `[DONE]` but behind it; what comes later than that is not waited for."""
         for event in events:
             if (chunk := _chunk(event)) is not None and (found := self._call.operation.reported(chunk)) is not None:
-                self._settling.usage = found
+                self._settling.reported(found)
 
     async def _write(self, content: bytes) -> None:
         if not self.has_started:
