@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import structlog
 
@@ -29,10 +29,11 @@ class Authenticator:
         self._known: OrderedDict[str, KeyIdentity | None] = OrderedDict()
         self._revisions: dict[str, int] = {}
 
-    async def identify(self, headers: Mapping[bytes, bytes]) -> KeyIdentity:
+    async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> KeyIdentity:
         """The identity behind a request's key.
 
-        Raises NotAuthenticated (none, malformed, unknown, expired, revoked) or Forbidden (`account_deactivated`).
+        Raises NotAuthenticated (none, several, malformed, unknown, expired, revoked) or Forbidden
+        (`account_deactivated`).
         """
         key = _key_of(headers)
         if not keys.looks_valid(key):
@@ -73,11 +74,23 @@ class Authenticator:
         return identity
 
 
-def _key_of(headers: Mapping[bytes, bytes]) -> str:
-    authorization = headers.get(b'authorization', b'').decode('latin-1')
-    scheme, _, value = authorization.partition(' ')
-    if scheme.lower() == 'bearer' and value.strip():
-        return value.strip()
-    if b'x-api-key' in headers:
-        return headers[b'x-api-key'].decode('latin-1').strip()
+def _key_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The one key that was sent. Of two that differ nobody knows whose coins are meant, so that neither is taken."""
+    pairs = list(headers)
+    authorization = _only(pairs, 'Authorization')
+    scheme, _, value = (authorization or '').partition(' ')
+    bearer = value.strip() if scheme.lower() == 'bearer' else ''
+    other = _only(pairs, 'x-api-key')
+    if bearer and other is not None and bearer != other:
+        raise NotAuthenticated('Authorization and x-api-key hold different keys. Send one of them.')
+    if bearer or other is not None:
+        return bearer or other or ''
     raise NotAuthenticated('No API key was given. Send it as "Authorization: Bearer sk_lumen_...".')
+
+
+def _only(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
+    """The value of a header that may be sent once; None when it was not."""
+    found = [value.decode('latin-1').strip() for sent, value in headers if sent == name.lower().encode()]
+    if len(found) > 1:
+        raise NotAuthenticated(f'The header {name} was sent {len(found)} times. Send it once.')
+    return found[0] if found else None

@@ -17,6 +17,13 @@ MEGABYTE = 1_000_000
 MAX_DEPTH = 200
 """The parser and the writer recurse; how deep they can differs between versions of Python."""
 
+MAX_VALUES = 500_000
+MAX_DIGITS = 400
+"""Parsing, measuring or writing a body holds up every other call. So many values, or digits in a number, take at worst
+about half a second of processor time at one of the three; 32 MB of the smallest values took up to five.
+"""
+
+CONTAINERS = (dict, list)
 IDLE_SECONDS = 60.0
 
 
@@ -54,10 +61,15 @@ async def read(
 def parse(content: bytes) -> dict[str, Any]:
     """The JSON object. Of a name that stands twice the last counts, here and so for the model server.
 
-    Raises Invalid for anything else, and for one that is nested more than MAX_DEPTH deep.
+    Raises Invalid for anything else, and for one that is nested more than MAX_DEPTH deep, or holds more than MAX_VALUES
+    or a whole number of more than MAX_DIGITS.
     """
+    if _holds_too_much(content):
+        raise Invalid(
+            f'The body holds more than {MAX_VALUES:,} values. Every field of an object and item of a list is one.'
+        )
     try:
-        found = json.loads(content.decode('utf-8'), parse_float=_finite, parse_constant=_constant)
+        found = json.loads(content.decode('utf-8'), parse_float=_finite, parse_int=_whole, parse_constant=_constant)
     except RecursionError:
         raise _too_deep('') from None
     except ValueError:
@@ -76,12 +88,37 @@ def dump(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(',', ':')).encode()
 
 
+def _holds_too_much(content: bytes) -> bool:
+    """Whether there are too many values, told without parsing: each follows a comma or opens an object or a list."""
+    if _separators(content) <= MAX_VALUES:
+        return False
+    # A text may hold any number of them. Without its escaped quotes, every other piece between quotes is text.
+    bare = content.replace(b'\\\\', b'').replace(b'\\"', b'')
+    if bare.count(b'"') > 4 * MAX_VALUES:  # two texts a value, a name and what it names
+        return True
+    return _separators(b''.join(bare.split(b'"')[::2])) > MAX_VALUES
+
+
+def _separators(content: bytes) -> int:
+    return content.count(b',') + content.count(b'[') + content.count(b'{')
+
+
 def _is_deeper(value: Any, depth: int) -> bool:
-    level = [value]
+    level = [value] if type(value) in CONTAINERS else []
     for _ in range(depth):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
-    return any(isinstance(item, dict | list) for item in level)
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if type(item) is dict else item)
+            if type(inner) in CONTAINERS
+        ]
+    return bool(level)
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise Invalid(f'A whole number in the body has more than {MAX_DIGITS} digits.')
+    return int(text)
 
 
 def _finite(text: str) -> float:

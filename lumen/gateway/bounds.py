@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lumen.config.settings import Model
+from lumen.gateway.content_parts import PICTURES, kind_of, parts_of
 
 TOKENS_PER_MESSAGE = 16
 TOKENS_PER_TOOL = 64
@@ -14,6 +15,18 @@ TOKENS_PER_SCALAR = 8
 
 NOT_PROMPT = frozenset({'model', 'stream', 'stream_options', 'user', 'metadata', 'store', 'seed', 'safety_identifier'})
 NOT_EMBEDDED = NOT_PROMPT | {'input', 'dimensions', 'encoding_format'}
+MEASURED_APART = NOT_PROMPT | {'messages', 'chat_template_kwargs'}
+READS_MORE = (
+    'chat_template',
+    'data_sources',
+    'media_io_kwargs',
+    'mm_processor_kwargs',
+    'plugins',
+    'search_parameters',
+    'web_search_options',
+)
+"""Fields with which a model server reads more than it was sent: it repeats it, searches, or cuts media finer."""
+
 FREE_CONTEXT = 1_000_000
 FREE_OUTPUT = 1_000_000
 """For a model without a price, of which no limits need to be known."""
@@ -23,7 +36,8 @@ FREE_OUTPUT = 1_000_000
 class Bound:
     """Tokens. `output` is for each of the `choices`.
 
-    An expectation is scaled by `text_bytes`; `token_ids` are input that the caller cut into tokens already.
+    An expectation is scaled by `text_bytes`; `token_ids` are input that the caller cut into tokens already. Of what
+    `reads_more` the size tells nothing: the bound is the whole context window.
     """
 
     input: int
@@ -32,25 +46,39 @@ class Bound:
     text_bytes: int
     images: int
     token_ids: int = 0
+    reads_more: bool = False
 
 
 def of_chat(body: dict[str, Any], model: Model) -> Bound:
     """The bound of a checked chat completion.
 
-    A token stands for at least one byte of text, so bytes bound tokens; an image counts `max_image_tokens`.
+    A token stands for at least one byte of text, so bytes bound tokens; an image counts `max_image_tokens`. What a
+    message holds besides text and images, and a template of the caller's own, may fill the context window.
     """
-    text_bytes, images = _measure({name: value for name, value in body.items() if name not in NOT_PROMPT})
-    tools = len(body.get('tools') or ()) + len(_as_list(body.get('functions')))
+    messages, told = body['messages'], body.get('chat_template_kwargs')
+    text_bytes, images, is_all_known = _of_messages(messages)
+    text_bytes += _text_bytes({name: value for name, value in body.items() if name not in MEASURED_APART})
+    told_bytes = _text_bytes(told)
+    text_bytes += told_bytes
+    reads_more = not is_all_known or _reads_more(body) or (isinstance(told, dict) and _reads_more(told))
+    items = sum(len(_as_list(body.get(name))) for name in ('tools', 'functions', 'documents'))
     most = (
         text_bytes
+        + told_bytes * len(messages)  # a template may say it with each message
         + images * model.max_image_tokens
-        + TOKENS_PER_MESSAGE * (len(body['messages']) + 1)
-        + TOKENS_PER_TOOL * tools
+        + TOKENS_PER_MESSAGE * (len(messages) + 1)
+        + TOKENS_PER_TOOL * items
     )
     window = model.context_window or FREE_CONTEXT
     stated = [body[name] for name in ('max_tokens', 'max_completion_tokens') if body.get(name) is not None]
-    output = min([*stated, model.max_output_tokens or FREE_OUTPUT, window])
-    return Bound(min(most, window), output, body.get('n') or 1, text_bytes, images)
+    return Bound(
+        input=window if reads_more else min(most, window),
+        output=min([*stated, model.max_output_tokens or FREE_OUTPUT, window]),
+        choices=max(body.get('n') or 1, body.get('best_of') or 1),
+        text_bytes=text_bytes,
+        images=images,
+        reads_more=reads_more,
+    )
 
 
 def of_embeddings(body: dict[str, Any], model: Model) -> Bound:
@@ -60,12 +88,20 @@ def of_embeddings(body: dict[str, Any], model: Model) -> Bound:
     """
     window = model.context_window or FREE_CONTEXT
     inputs = _inputs(body['input'])
-    more, images = _measure({name: value for name, value in body.items() if name not in NOT_EMBEDDED})
-    around = more + images * model.max_image_tokens + TOKENS_PER_MESSAGE
+    more = _text_bytes({name: value for name, value in body.items() if name not in NOT_EMBEDDED})
     texts = [_length(item) for item in inputs if isinstance(item, str)]
     token_ids = [len(item) for item in inputs if isinstance(item, list)]
-    most = sum(min(size + around, window) for size in (*texts, *token_ids))
-    return Bound(most, 0, 1, sum(texts) + more * len(inputs), images * len(inputs), sum(token_ids))
+    reads_more = _reads_more(body) or bool(body.get('messages'))  # some servers embed these instead
+    sizes = [window] * len(inputs) if reads_more else [*texts, *token_ids]
+    return Bound(
+        input=sum(min(size + more + TOKENS_PER_MESSAGE, window) for size in sizes),
+        output=0,
+        choices=1,
+        text_bytes=sum(texts) + more * len(inputs),
+        images=0,
+        token_ids=sum(token_ids),
+        reads_more=reads_more,
+    )
 
 
 def _inputs(given: Any) -> list[Any]:
@@ -73,26 +109,45 @@ def _inputs(given: Any) -> list[Any]:
     return [given] if isinstance(given, str) or isinstance(given[0], int) else given
 
 
-def _measure(value: Any) -> tuple[int, int]:
-    """The UTF-8 bytes of all text in `value`, keys included, and how many images it holds."""
+def _of_messages(messages: list[dict[str, Any]]) -> tuple[int, int, bool]:
+    """The bytes of text in the messages, how many images they hold, and whether that is all that they hold."""
     text_bytes = images = 0
+    is_all_known = True
+    for message in messages:
+        text_bytes += _text_bytes({name: value for name, value in message.items() if name != 'content'})
+        text_bytes += _length('content')
+        for part in parts_of(message):
+            kind = kind_of(part)
+            if kind == 'image':
+                images += 1
+                text_bytes += _text_bytes({name: value for name, value in part.items() if name not in PICTURES})
+            elif kind == 'text':
+                text_bytes += _text_bytes(part)
+            else:
+                is_all_known = False
+    return text_bytes, images, is_all_known
+
+
+def _reads_more(fields: dict[str, Any]) -> bool:
+    return any(fields.get(name) is not None for name in READS_MORE)
+
+
+def _text_bytes(value: Any) -> int:
+    """The UTF-8 bytes of all text in `value`, names included, and an allowance for each number."""
+    found = 0
     waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, str):
-            text_bytes += _length(item)
+            found += _length(item)
         elif isinstance(item, dict):
-            is_image = item.get('type') in ('image_url', 'input_image')
-            images += is_image
-            for name, inner in item.items():
-                text_bytes += _length(name)
-                if not (is_image and name == 'image_url'):
-                    waiting.append(inner)
+            found += sum(map(_length, item))
+            waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
         elif item is not None:
-            text_bytes += TOKENS_PER_SCALAR
-    return text_bytes, images
+            found += TOKENS_PER_SCALAR
+    return found
 
 
 def _length(text: str) -> int:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from starlette.types import Message
 
 from lumen.gateway.echo import echo_app
-from lumen.gateway.errors import UpstreamError
+from lumen.gateway.errors import UpstreamError, UpstreamTimeout
 
 QUEUED_CHUNKS = 64
 
@@ -86,4 +86,4 @@ async def _next(messages: asyncio.Queue[Message | None], timeout_seconds: float)
         async with asyncio.timeout(timeout_seconds):
             return await messages.get()
     except TimeoutError:
-        raise UpstreamError('The model server did not answer in time.', code='upstream_timeout', status=504) from None
+        raise UpstreamTimeout from None

@@ -6,12 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 from lumen.errors import Invalid
+from lumen.gateway import content_parts
 
 MAX_CHOICES = 128
 MAX_INPUTS = 10_000
 MAX_TOKENS = 2**31
-UNBOUNDED = ('background', 'previous_response_id')
-"""Fields that make a server do more than a bound can cover; refused when set."""
+UNBOUNDED = (
+    'background',
+    'conversation',
+    'file_ids',
+    'kv_transfer_params',
+    'models',
+    'prediction',
+    'previous_response_id',
+)
+"""Fields that make a server do more than a bound can cover; refused when set. They go on when nobody waits, read what
+only the server has, are answered by another model, or are charged as output beyond `max_tokens`.
+"""
+
+CALLED_BY_THE_CALLER = ('function', 'custom')
 
 
 def chat(body: dict[str, Any]) -> None:
@@ -25,7 +38,8 @@ def chat(body: dict[str, Any]) -> None:
             raise Invalid('Each message must be an object.', param=f'messages[{number}]')
     for name in ('max_tokens', 'max_completion_tokens'):
         _integer(body, name, 1, MAX_TOKENS)
-    _integer(body, 'n', 1, MAX_CHOICES)
+    for name in ('n', 'best_of'):
+        _integer(body, name, 1, MAX_CHOICES)
     _boolean(body, 'stream')
     options = body.get('stream_options')
     if options is not None and not isinstance(options, dict):
@@ -35,6 +49,8 @@ def chat(body: dict[str, Any]) -> None:
         if body.get(name) is not None and not isinstance(body[name], list):
             raise Invalid(f'"{name}" must be a list.', param=name)
     _bounded(body)
+    _bounded_messages(messages)
+    _bounded_tools(body.get('tools') or [])
 
 
 def embeddings(body: dict[str, Any]) -> None:
@@ -64,7 +80,25 @@ def _model(body: dict[str, Any]) -> None:
 def _bounded(body: dict[str, Any]) -> None:
     for name in UNBOUNDED:
         if body.get(name):
-            raise Invalid(f'"{name}" is not supported: what it costs cannot be bounded.', param=name)
+            raise _unbounded(name)
+
+
+def _bounded_messages(messages: list[dict[str, Any]]) -> None:
+    for number, message in enumerate(messages):
+        for place in content_parts.references(message):
+            raise _unbounded(f'messages[{number}].{place}')
+
+
+def _bounded_tools(tools: list[Any]) -> None:
+    """A tool that the model server calls by itself is answered in more rounds than the one that is bounded."""
+    for number, tool in enumerate(tools):
+        kind = tool.get('type') if isinstance(tool, dict) else None
+        if kind is not None and kind not in CALLED_BY_THE_CALLER:
+            raise _unbounded(f'tools[{number}].type')
+
+
+def _unbounded(param: str) -> Invalid:
+    return Invalid(f'"{param}" is not supported: what it costs cannot be bounded.', param=param)
 
 
 def _are_texts(given: list[Any]) -> bool:

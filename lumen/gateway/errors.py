@@ -32,6 +32,16 @@ class UpstreamError(LumenError):
         self.retry_after = retry_after
 
 
+class UpstreamTimeout(UpstreamError):
+    """A model server that we stopped waiting for."""
+
+    code = 'upstream_timeout'
+    status = 504
+
+    def __init__(self) -> None:
+        super().__init__('The model server did not answer in time.')
+
+
 class TooLarge(LumenError):
     code = 'request_too_large'
     status = 413

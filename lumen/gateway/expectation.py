@@ -18,6 +18,8 @@ class Averages:
     input_tokens_per_byte: float = TOKENS_PER_BYTE
     output_tokens_per_byte: float = TOKENS_PER_BYTE
     tokens_per_answer: float = OUTPUT_TOKENS
+    tokens_beyond_size: float | None = None
+    """Of inputs whose size does not tell. Until one was reported, the whole bound is expected."""
 
 
 @dataclass(slots=True)
@@ -28,6 +30,9 @@ class Expectation:
 
     def input_tokens(self, model: str, bound: Bound) -> int:
         averages = self._of(model)
+        if bound.reads_more:
+            known = averages.tokens_beyond_size
+            return bound.input if known is None else min(bound.input, math.ceil(known))
         text = math.ceil(bound.text_bytes * averages.input_tokens_per_byte)
         return min(bound.input, text + bound.token_ids + 100 * bound.images)
 
@@ -41,7 +46,10 @@ class Expectation:
     def learn(self, model: str, bound: Bound, input_tokens: int, output_tokens: int, output_bytes: int) -> None:
         """Take in what a model server reported for a whole call."""
         averages = self._models.setdefault(model, Averages())
-        if bound.text_bytes and not bound.images and not bound.token_ids:
+        if bound.reads_more:
+            before = averages.tokens_beyond_size
+            averages.tokens_beyond_size = input_tokens if before is None else _moved(before, input_tokens)
+        elif bound.text_bytes and not bound.images and not bound.token_ids:
             averages.input_tokens_per_byte = _moved(averages.input_tokens_per_byte, input_tokens / bound.text_bytes)
         if output_bytes:
             averages.output_tokens_per_byte = _moved(averages.output_tokens_per_byte, output_tokens / output_bytes)

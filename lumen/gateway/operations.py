@@ -26,4 +26,28 @@ class Operation:
 CHAT = Operation('/chat/completions', True, checks.chat, bounds.of_chat, usage.reported)
 EMBEDDINGS = Operation('/embeddings', False, checks.embeddings, bounds.of_embeddings, usage.reported_input)
 
-BY_ADDRESS = {f'/v1{operation.path}': operation for operation in (CHAT, EMBEDDINGS)}
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is answered below `/v1`. `{id}` stands for the rest of a path, whatever that holds."""
+
+    method: str
+    path: str
+    operation: Operation | None = None
+
+
+ROUTES = (
+    Route('GET', '/v1/models'),
+    Route('GET', '/v1/models/{id}'),
+    *(Route('POST', f'/v1{operation.path}', operation) for operation in (CHAT, EMBEDDINGS)),
+)
+
+_EXACT = {route.path: route for route in ROUTES}
+_PREFIXES = [(route.path.removesuffix('{id}'), route) for route in ROUTES if route.path.endswith('{id}')]
+
+
+def route_of(path: str) -> tuple[Route | None, str]:
+    """The route that answers at `path`, and what stands for its `{id}`."""
+    if (route := _EXACT.get(path)) is not None:
+        return route, ''
+    return next(((route, path.removeprefix(start)) for start, route in _PREFIXES if path.startswith(start)), (None, ''))

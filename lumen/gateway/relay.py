@@ -12,9 +12,10 @@ from starlette.types import Send
 from lumen.gateway import body as request_body
 from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
-from lumen.gateway.errors import UpstreamError
+from lumen.gateway.errors import UpstreamError, UpstreamTimeout
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
+from lumen.gateway.hiding import without_usage
 from lumen.gateway.settling import Settling
 from lumen.gateway.sse import Event, EventTooLarge, Parser
 from lumen.gateway.upstream import Answer, Upstream
@@ -38,7 +39,7 @@ class Relay:
         stream = _Stream(call, settling, send)
         try:
             content = request_body.dump(call.outgoing)
-            async with self._upstream.post(call.endpoint, call.operation.path, content) as answer:
+            async with self._upstream.post(call.endpoint, call.operation.path, content, settling.sent) as answer:
                 if answer.status != 200:
                     await self._refused(call, settling, answer, send)
                 elif not answer.headers.get('content-type', '').lower().startswith('text/event-stream'):
@@ -51,7 +52,9 @@ class Relay:
             if stream.has_started:
                 await stream.break_off(error)
             else:
-                await _settled(settling, _outcome(error, 'upstream_error'), error.status, False)
+                # One who asks for more at once than can be generated in time would have it generated for nothing.
+                is_charged = isinstance(error, UpstreamTimeout) and not settling.sees_output
+                await _settled(settling, _outcome(error, 'upstream_error'), error.status, is_charged)
                 await errors.respond(send, call.held.request_id, error)
         except asyncio.CancelledError:
             if has_left():
@@ -63,6 +66,7 @@ class Relay:
             settling.settle('internal_error', 500)
 
     async def _whole(self, call: Call, settling: Settling, answer: Answer, send: Send) -> None:
+        settling.sees_output = False
         content = await _read(answer, settling)
         try:
             found = json.loads(content)
@@ -72,8 +76,10 @@ class Relay:
             raise UpstreamError('The model server answered with something that is not JSON.')
         if found.get('error') and not found.get('choices') and not found.get('data'):
             raise UpstreamError('The model server reported an error.')
-        settling.usage = call.operation.reported(found)
-        settling.output_bytes = usage.generated_bytes(found)
+        settling.sees_output = True
+        settling.generated(usage.generated_bytes(found))
+        if (reported := call.operation.reported(found)) is not None:
+            settling.reported(reported)
         await _settled(settling, 'success', 200)
         await errors.answer(send, call.held.request_id, 200, content)
 
@@ -98,14 +104,17 @@ class _Stream:
         self._is_done = False
 
     async def relay(self, answer: Answer) -> None:
-        async for event in self._events(answer):
+        async for events in self._events(answer):
             self._settling.first_byte()
-            if event.data is not None and event.data.strip() == DONE:
-                await _settled(self._settling, 'success', 200)
-                self._is_done = True
-            elif event.data is not None and not self._is_done:
-                event = self._read(event)
-            await self._write(event.raw)
+            for number, event in enumerate(events):
+                content = event.raw
+                if event.data is not None and event.data.strip() == DONE:
+                    self._read_ahead(events[number + 1 :])
+                    await _settled(self._settling, 'success', 200)
+                    self._is_done = True
+                elif event.data is not None:
+                    content = self._read(event)
+                await self._write(content)
         if not self._is_done:
             raise UpstreamError('The model server ended its stream before it was complete.')
         await self._send({'type': 'http.response.body', 'body': b''})
@@ -117,34 +126,46 @@ class _Stream:
             await self._write(b'data: ' + errors.body(error) + b'\n\n')
         await self._send({'type': 'http.response.body', 'body': b''})
 
-    async def _events(self, answer: Answer) -> AsyncIterator[Event]:
-        try:
-            async for chunk in answer.chunks():
-                for event in self._parser.feed(chunk):
-                    yield event
-            for event in self._parser.close():
-                yield event
-        except EventTooLarge as error:
-            raise UpstreamError(f'The model server sent {error}.') from None
+    async def _events(self, answer: Answer) -> AsyncIterator[list[Event]]:
+        """The events that came at once."""
+        async for chunk in answer.chunks():
+            events: list[Event] = []
+            fault = ''
+            try:
+                events.extend(self._parser.feed(chunk))
+            except EventTooLarge as error:
+                fault = f'The model server sent {error}.'
+            if events:
+                yield events
+            if fault:
+                raise UpstreamError(fault)
+        if events := list(self._parser.close()):
+            yield events
 
-    def _read(self, event: Event) -> Event:
-        """Note what the event says of usage; take from it what the caller did not ask for."""
-        try:
-            chunk = json.loads(event.data or '')
-        except (ValueError, RecursionError):
-            return event
-        if not isinstance(chunk, dict):
-            return event
-        if chunk.get('error') and not chunk.get('choices'):
+    def _read(self, event: Event) -> bytes:
+        """Note what the event says of usage; return it without what the caller did not ask for."""
+        chunk = _chunk(event)
+        if chunk is None:
+            return event.raw
+        if chunk.get('error') and not chunk.get('choices') and not self._is_done:
             raise UpstreamError('The model server reported an error in its stream.')
-        self._settling.output_bytes += usage.generated_bytes(chunk)
+        if not self._is_done:
+            self._settling.generated(usage.generated_bytes(chunk))
         found = self._call.operation.reported(chunk)
         if found is None:
-            return event
-        self._settling.usage = found
+            return event.raw
+        if not self._is_done:
+            self._settling.reported(found)
         if self._call.wants_usage:
-            return event
-        return Event(_without_usage(chunk) if chunk.get('choices') else b'', event.data)
+            return event.raw
+        # An event of usage alone goes whole: SDKs stumble over one that has a name or an id but no data.
+        return without_usage(event.raw) if chunk.get('choices') else b''
+
+    def _read_ahead(self, events: list[Event]) -> None:
+        """Note usage that came with `[DONE]` but behind it; what comes later than that is not waited for."""
+        for event in events:
+            if (chunk := _chunk(event)) is not None and (found := self._call.operation.reported(chunk)) is not None:
+                self._settling.reported(found)
 
     async def _write(self, content: bytes) -> None:
         if not self.has_started:
@@ -160,9 +181,13 @@ class _Stream:
             await self._send({'type': 'http.response.body', 'body': content, 'more_body': True})
 
 
-def _without_usage(chunk: dict[str, Any]) -> bytes:
-    rest = {name: value for name, value in chunk.items() if name != 'usage'}
-    return b'data: ' + json.dumps(rest, separators=(',', ':')).encode() + b'\n\n'
+def _chunk(event: Event) -> dict[str, Any] | None:
+    """The object that the event carries, if it does."""
+    try:
+        found = json.loads(event.data or '')
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _without_key(content: bytes, call: Call) -> bytes:

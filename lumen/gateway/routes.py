@@ -25,7 +25,7 @@ from lumen.gateway.body import MEGABYTE, Disconnected
 from lumen.gateway.calls import Calls
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
-from lumen.gateway.operations import BY_ADDRESS, Operation
+from lumen.gateway.operations import Operation, route_of
 from lumen.gateway.relay import Relay
 from lumen.gateway.upstream import Upstream
 from lumen.ledger import Ledger
@@ -101,22 +101,21 @@ class Gateway:
             raise LumenError('Lumen is shutting down.', code='unavailable', status=503)
         path: str = scope['path']
         method: str = scope['method']
-        if (operation := BY_ADDRESS.get(path)) is not None:
-            _allow(method, 'POST')
-            await self._call(operation, request_id, scope, receive, send)
-        elif path == '/v1/models':
-            _allow(method, 'GET')
-            await self._models(request_id, scope, send)
-        elif path.startswith('/v1/models/'):
-            _allow(method, 'GET')
-            await self._model(request_id, scope, send, path.removeprefix('/v1/models/'))
-        else:
+        route, name = route_of(path)
+        if route is None:
             raise NotFound(f'There is no {method} {path[:200]} here.', code='unknown_url')
+        _allow(method, route.method)
+        if route.operation is not None:
+            await self._call(route.operation, request_id, scope, receive, send)
+        elif route.path.endswith('{id}'):
+            await self._model(request_id, scope, send, name)
+        else:
+            await self._models(request_id, scope, send)
 
     async def _call(self, operation: Operation, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope['headers'])
         max_bytes = self._configuration.current.api.max_body_mb * MEGABYTE
-        identity = await self._authenticator.identify(headers)
+        identity = await self._authenticator.identify(scope['headers'])
         body = request_body.parse(await request_body.read(receive, headers, max_bytes))
         operation.check(body)
 
@@ -135,12 +134,12 @@ class Gateway:
         await self._calls.run(receive, work)
 
     async def _models(self, request_id: str, scope: Scope, send: Send) -> None:
-        identity = await self._authenticator.identify(dict(scope['headers']))
+        identity = await self._authenticator.identify(scope['headers'])
         visible = access.visible(self._configuration.current, identity.kind, identity.handle)
         await _json(send, request_id, {'object': 'list', 'data': [_described(model) for model in visible]})
 
     async def _model(self, request_id: str, scope: Scope, send: Send, name: str) -> None:
-        identity = await self._authenticator.identify(dict(scope['headers']))
+        identity = await self._authenticator.identify(scope['headers'])
         await _json(send, request_id, _described(find_model(self._configuration.current, identity, name)))
 
 

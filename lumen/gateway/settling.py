@@ -18,11 +18,17 @@ log = structlog.get_logger()
 
 
 class Settling:
-    """Gathers what one call used while it runs. `settle` only queues, so it may be called from a `finally`."""
+    """Gathers what one call used while it runs. `settle` only queues, so it may be called from a `finally`.
+
+    `sees_output` is whether all that was generated was seen, as in a stream or in a whole answer once it is there.
+    """
 
     def __init__(self, call: Call, ledger: Ledger, expectation: Expectation, health: HealthNotes):
-        self.usage: Usage | None = None
-        self.output_bytes = 0
+        self.sees_output = call.streamed
+        self._usage: Usage | None = None
+        self._output_bytes = 0
+        self._reported_bytes = 0
+        self._was_sent = False
         self._call = call
         self._ledger = ledger
         self._expectation = expectation
@@ -36,15 +42,30 @@ class Settling:
         if self._first_byte is None:
             self._first_byte = self._elapsed_us()
 
+    def sent(self) -> None:
+        """Note that the model server is being asked. Until then a call costs nothing, however it ends."""
+        self._was_sent = True
+
+    def generated(self, output_bytes: int) -> None:
+        """Note that so much text was seen."""
+        self._output_bytes += output_bytes
+
+    def reported(self, usage: Usage) -> None:
+        """Note what the model server says of the call until now. A report of no output says nothing of any text."""
+        self._usage = usage
+        self._reported_bytes = self._output_bytes if usage.output_tokens else 0
+
     def settle(self, outcome: str, status: int, *, charged: bool = True) -> Future[Settled]:
         """Queue the settlement; the first call decides, later ones get the same future.
 
         Without `charged` the call costs nothing. What the model server did not report is estimated.
         """
         if self._settled is None:
-            usage, estimated = self._used() if charged else (Usage(0, 0), False)
+            usage, estimated = self._used() if charged and self._was_sent else (Usage(0, 0), False)
             if outcome == 'success' and estimated:
                 outcome = 'usage_missing'
+            elif outcome == 'success':
+                self._learn(usage)
             self._settled = self._ledger.settle(
                 self._call.held,
                 Outcome(
@@ -63,15 +84,28 @@ class Settling:
         return self._settled
 
     def _used(self) -> tuple[Usage, bool]:
+        """What was reported, unless text that came after it is more; and whether it is an estimate."""
+        call, output = self._call, self._estimated_output()
+        if self._usage is None or is_nonsense(self._usage, call.bound, call.model):
+            return Usage(self._expectation.input_tokens(call.model.name, call.bound), output), True
+        if self._output_bytes > self._reported_bytes and output > self._usage.output_tokens:
+            return Usage(self._usage.input_tokens, output), True
+        return self._usage, False
+
+    def _estimated_output(self) -> int:
         call, name = self._call, self._call.model.name
-        if self.usage is not None and not is_nonsense(self.usage, call.bound, call.model):
-            self._expectation.learn(
-                name, call.bound, self.usage.input_tokens, self.usage.output_tokens, self.output_bytes
-            )
-            return self.usage, False
-        output = self._expectation.tokens_of(name, self.output_bytes)
-        most = call.held.output_bound * call.bound.choices
-        return Usage(self._expectation.input_tokens(name, call.bound), min(output, most)), True
+        if self.sees_output:
+            output = self._expectation.tokens_of(name, self._output_bytes)
+        else:
+            output = self._expectation.output_tokens(name, call.bound)
+        return min(output, call.held.output_bound * call.bound.choices)
+
+    def _learn(self, usage: Usage) -> None:
+        """Only from what is complete: a part says nothing of how long answers are."""
+        call = self._call
+        self._expectation.learn(
+            call.model.name, call.bound, usage.input_tokens, usage.output_tokens, self._output_bytes
+        )
 
     def _elapsed_us(self) -> int:
         return (time.monotonic_ns() - self._started) // 1000

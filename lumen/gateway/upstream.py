@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import SimpleNamespace
 from typing import Protocol
 
 import aiohttp
+import structlog
 
 from lumen.config.settings import Endpoint
 from lumen.gateway.builtin import BuiltinServer
-from lumen.gateway.errors import UpstreamError
+from lumen.gateway.errors import UpstreamError, UpstreamTimeout
+
+log = structlog.get_logger()
 
 BUILTIN = 'builtin:echo'
 CONNECTIONS = 1000
@@ -40,20 +44,29 @@ class Upstream:
             connector=aiohttp.TCPConnector(limit=CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            trace_configs=[_tracing()],
         )
 
     async def stop(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    def post(self, endpoint: Endpoint, path: str, content: bytes) -> AbstractAsyncContextManager[Answer]:
-        """The endpoint's answer to `content` (JSON) at `path`. Raises UpstreamError when there is none."""
+    def post(
+        self, endpoint: Endpoint, path: str, content: bytes, on_sent: Callable[[], None]
+    ) -> AbstractAsyncContextManager[Answer]:
+        """The endpoint's answer to `content` (JSON) at `path`. Raises UpstreamError when there is none.
+
+        `on_sent` is called once there is a connection that the request is sent on.
+        """
         if endpoint.url == BUILTIN:
+            on_sent()
             return self._builtin.post(path, content, endpoint.idle_timeout_seconds)
-        return self._post(endpoint, path, content)
+        return self._post(endpoint, path, content, on_sent)
 
     @asynccontextmanager
-    async def _post(self, endpoint: Endpoint, path: str, content: bytes) -> AsyncIterator[Answer]:
+    async def _post(
+        self, endpoint: Endpoint, path: str, content: bytes, on_sent: Callable[[], None]
+    ) -> AsyncIterator[Answer]:
         if self._session is None:
             raise RuntimeError('not started')
         headers = {'content-type': 'application/json', 'accept-encoding': 'identity', 'user-agent': 'lumen'}
@@ -72,8 +85,9 @@ class Upstream:
                 headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
+                trace_request_ctx=on_sent,
             )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: no such address, no key
             raise _failure(error) from None
         try:
             yield _HttpAnswer(response)
@@ -97,5 +111,19 @@ class _HttpAnswer:
 
 def _failure(error: Exception) -> UpstreamError:
     if isinstance(error, TimeoutError):
-        return UpstreamError('The model server did not answer in time.', code='upstream_timeout', status=504)
+        return UpstreamTimeout()
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        log.error('an endpoint cannot be asked: its address or its key is no valid one', kind=type(error).__name__)
     return UpstreamError('The model server cannot be reached, or broke off.')
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    tracing = aiohttp.TraceConfig()
+
+    async def on_headers(
+        session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        context.trace_request_ctx()
+
+    tracing.on_request_headers_sent.append(on_headers)
+    return tracing

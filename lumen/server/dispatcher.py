@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from uuid import uuid4
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lumen.errors import LumenError
 
@@ -44,16 +45,17 @@ class Dispatcher:
         if app is not None:
             await app(scope, receive, send)
         elif scope['type'] == 'websocket':
-            await receive()
-            await send({'type': 'websocket.close', 'code': 1000})
+            await _refuse(scope, receive, send)
+        elif _is_of_the_api(scope['path']):
+            await _answer(send, 404, error('This process does not serve the API.', 'unknown_url'), with_id=True)
         else:
             await _answer(send, 404, error('There is nothing at this address.', 'not_found'))
 
     def _choose(self, scope: Scope) -> ASGIApp | None:
-        if scope['type'] == 'websocket':
-            return self.pages
         path = scope['path']
-        if path == '/v1' or path.startswith('/v1/'):
+        if scope['type'] == 'websocket':
+            return None if _is_of_the_api(path) else self.pages
+        if _is_of_the_api(path):
             return self.gateway
         if path == '/healthz':
             return self._healthz
@@ -90,17 +92,31 @@ def error(message: str, code: str) -> dict[str, object]:
     return {'error': {'message': message, 'type': 'invalid_request_error', 'param': None, 'code': code}}
 
 
-async def _answer(send: Send, status: int, content: dict[str, object]) -> None:
+def _is_of_the_api(path: str) -> bool:
+    return path == '/v1' or path.startswith('/v1/')
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a handshake that nobody here takes: below `/v1` in OpenAI's shape, where the server can send a body."""
+    await receive()
+    if _is_of_the_api(scope['path']) and 'websocket.http.response' in (scope.get('extensions') or {}):
+        message = 'There are no WebSockets below /v1. Streams are server-sent events: ask with "stream": true.'
+        await _answer(send, 404, error(message, 'unknown_url'), with_id=True, kind='websocket.http')
+    else:
+        await send({'type': 'websocket.close', 'code': 1000})
+
+
+async def _answer(
+    send: Send, status: int, content: dict[str, object], *, with_id: bool = False, kind: str = 'http'
+) -> None:
     body = json.dumps(content).encode()
-    start: Message = {
-        'type': 'http.response.start',
-        'status': status,
-        'headers': [
-            (b'content-type', b'application/json'),
-            (b'content-length', str(len(body)).encode()),
-            (b'cache-control', b'no-store'),
-            (b'x-content-type-options', b'nosniff'),
-        ],
-    }
-    await send(start)
-    await send({'type': 'http.response.body', 'body': body})
+    headers = [
+        (b'content-type', b'application/json'),
+        (b'content-length', str(len(body)).encode()),
+        (b'cache-control', b'no-store'),
+        (b'x-content-type-options', b'nosniff'),
+    ]
+    if with_id:
+        headers.append((b'x-request-id', f'req_{uuid4().hex}'.encode()))
+    await send({'type': f'{kind}.response.start', 'status': status, 'headers': headers})
+    await send({'type': f'{kind}.response.body', 'body': body})

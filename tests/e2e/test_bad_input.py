@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import statistics
 import time
@@ -52,6 +53,12 @@ class Caller:
 
     def is_served(self) -> bool:
         return self.call(self.post(GOOD))[0] == 200
+
+    def processor_seconds(self) -> float:
+        """How long the process has run on a processor, of its own and for its sake."""
+        assert self.server.process is not None
+        fields = Path(f'/proc/{self.server.process.pid}/stat').read_text().rpartition(') ')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
     def memory_mb(self) -> int:
         """What the process holds now."""
@@ -171,6 +178,17 @@ def test_bad_input_is_refused_soon_in_the_right_shape_and_does_no_harm(caller: C
         assert set(error) == {'message', 'type', 'param', 'code'}
         took.append(seconds)
     assert statistics.median(took) < SOON
+
+
+@pytest.mark.parametrize('item', [b'{}', b'{"":1}', b'9' * 4300])
+@pytest.mark.parametrize('path', [CHAT, '/v1/embeddings'])
+def test_a_body_of_very_many_or_very_long_values_costs_no_time(caller: Caller, item: bytes, path: str):
+    start, end = GOOD[:-1] + b', "input": [', b']}'
+    values = b','.join([item] * ((LIMIT - len(start) - len(end)) // (len(item) + 1)))
+    before = caller.processor_seconds()
+    status, error, _ = caller.call(caller.post(start + values + end, path=path))
+    assert (status, error['code']) == (400, 'invalid_request')
+    assert caller.processor_seconds() - before < 1
 
 
 def test_a_body_of_exactly_the_limit_is_taken(caller: Caller):

@@ -66,6 +66,7 @@ class Script:
     length: int | None = None
     proceed: threading.Event = field(default_factory=threading.Event)
     waits_after: int | None = None
+    hangs_up: bool = False
     received: list[dict[str, Any]] = field(default_factory=list)
     received_headers: list[dict[str, str]] = field(default_factory=list)
     received_paths: list[str] = field(default_factory=list)
@@ -91,6 +92,8 @@ class Scripted(BaseHTTPRequestHandler):
         script.received_paths.append(self.path)
         script.received_headers.append({name.lower(): value for name, value in self.headers.items()})
         if script.waits_after == -1 and not self._wait(script):
+            return
+        if script.hangs_up:
             return
         self.send_response(script.status)
         for name, value in script.headers.items():

@@ -331,7 +331,7 @@ def test_a_caller_who_leaves_before_the_answer_frees_the_model_server(run: Run, 
     asyncio.run(leave())
     assert scripted.script.left.wait(10)
     (request,) = running.wait_for_requests(1)
-    assert (request.outcome, request.estimated, request.output_tokens) == ('disconnected', True, 0)
+    assert (request.outcome, request.estimated, request.output_tokens) == ('disconnected', True, 256)
     assert request.input_tokens > 0
     running.assert_settled()
 

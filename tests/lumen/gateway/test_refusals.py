@@ -63,6 +63,34 @@ def test_no_key_a_malformed_one_and_an_unknown_one(running: Running):
     assert running.requests() == []
 
 
+@pytest.mark.parametrize('path', ['/v1/models', CHAT])
+def test_of_several_keys_none_is_taken(running: Running, path: str):
+    good, other = running.key, running.new_key().key
+
+    def ask(*headers: tuple[str, str]) -> Any:
+        content = None if path == '/v1/models' else b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}'
+        return httpx2.request(
+            'POST' if content else 'GET', running.address + path, headers=list(headers), content=content
+        )
+
+    bearer, key = ('authorization', f'Bearer {good}'), ('x-api-key', good)
+    for alone in ([bearer], [key], [bearer, key], [('authorization', 'Basic YTpi'), key]):
+        assert ask(*alone).status_code == 200
+    for several, word in (
+        ([bearer, ('authorization', f'Bearer {other}')], 'Authorization was sent 2 times'),
+        ([('authorization', 'Bearer x'), bearer], 'Authorization was sent 2 times'),
+        ([bearer, bearer, bearer], 'Authorization was sent 3 times'),
+        ([('authorization', 'Basic YTpi'), bearer], 'Authorization was sent 2 times'),
+        ([key, ('x-api-key', other)], 'x-api-key was sent 2 times'),
+        ([bearer, ('x-api-key', other)], 'different keys'),
+        ([('authorization', 'Bearer x'), key], 'different keys'),
+        ([bearer, ('x-api-key', '')], 'different keys'),
+    ):
+        response = ask(*several)
+        assert code(response) == (401, 'invalid_api_key')
+        assert word in response.json()['error']['message']
+
+
 def test_a_key_that_expires_stops_working(running: Running):
     running.openai.models.list()
     running.database.write_now(lambda: (models.ApiKey.update(expires_at=1).execute(), revisions.bump('keys')))

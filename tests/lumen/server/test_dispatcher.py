@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lumen.errors import LumenError
 from lumen.server.dispatcher import Dispatcher
 
+DENIAL = {'websocket.http.response': {}}
+
 
 def app_named(name: str) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +34,7 @@ def dispatcher(**parts: Any) -> Dispatcher:
     return Dispatcher(**(known | parts))
 
 
-async def ask(app: ASGIApp, path: str, kind: str = 'http') -> list[dict[str, Any]]:
+async def ask(app: ASGIApp, path: str, kind: str = 'http', **more: Any) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -41,7 +43,7 @@ async def ask(app: ASGIApp, path: str, kind: str = 'http') -> list[dict[str, Any
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await app({'type': kind, 'path': path, 'method': 'GET', 'headers': []}, receive, send)
+    await app({'type': kind, 'path': path, 'method': 'GET', 'headers': [], **more}, receive, send)
     return sent
 
 
@@ -64,22 +66,31 @@ async def test_a_path_is_answered_by_the_app_it_belongs_to(path: str, answered_b
     assert await body(dispatcher(), path) == answered_by
 
 
-@pytest.mark.parametrize('path', ['/', '/clients', '/v1/models'])
-async def test_what_a_process_does_not_serve_is_not_found(path: str):
+@pytest.mark.parametrize(
+    ('path', 'code'), [('/', 'not_found'), ('/clients', 'not_found'), ('/v1/models', 'unknown_url')]
+)
+async def test_what_a_process_does_not_serve_is_not_found(path: str, code: str):
     start, end = await ask(dispatcher(gateway=None, pages=None), path)
     assert start['status'] == 404
-    assert json.loads(end['body'])['error']['code'] == 'not_found'
+    assert json.loads(end['body'])['error']['code'] == code
+    assert any(name == b'x-request-id' for name, _ in start['headers']) == path.startswith('/v1')
 
 
-async def test_websockets_belong_to_the_pages():
+async def test_websockets_belong_to_the_pages_and_there_are_none_of_the_api():
     heard = []
 
     async def pages(scope: Scope, receive: Receive, send: Send) -> None:
         heard.append(scope['path'])
 
-    await ask(dispatcher(pages=pages), '/v1/websocket', kind='websocket')
-    assert heard == ['/v1/websocket']
-    assert (await ask(dispatcher(pages=None), '/socket', kind='websocket'))[0]['type'] == 'websocket.close'
+    await ask(dispatcher(pages=pages), '/socket', kind='websocket')
+    assert heard == ['/socket']
+    for path in ('/socket', '/v1/socket'):
+        assert (await ask(dispatcher(pages=None), path, kind='websocket'))[0]['type'] == 'websocket.close'
+    start, end = await ask(dispatcher(pages=pages), '/v1/socket', kind='websocket', extensions=DENIAL)
+    assert (start['type'], start['status']) == ('websocket.http.response.start', 404)
+    assert json.loads(end['body'])['error']['code'] == 'unknown_url'
+    assert b'x-request-id' in dict(start['headers'])
+    assert heard == ['/socket']
 
 
 async def test_health_is_answered_even_when_not_ready():

@@ -62,9 +62,11 @@ WITHOUT_SECRETS = {'LUMEN_ENCRYPTION_KEY': KEY_SECRET, 'LUMEN_SECRET_KEY': 's' *
 
 
 class Site:
-    """`address` is where it answers; `folder` holds all that it wrote, its log (`log`) included."""
+    """`address` is where it answers; `folder` holds all that it wrote, its log (`log`) included. It serves pages only,
+    unless its `role` says otherwise.
+    """
 
-    def __init__(self, folder: Path, configuration: str = CONFIGURATION) -> None:
+    def __init__(self, folder: Path, configuration: str = CONFIGURATION, *, role: str = 'ui') -> None:
         self.folder = folder
         self.log = folder / 'log'
         path = folder / 'config.yaml'
@@ -80,7 +82,7 @@ class Site:
         }
         with self.log.open('w') as log:
             self._process = subprocess.Popen(
-                [sys.executable, '-m', 'app', 'serve', '--port', '0', '--role', 'ui'],
+                [sys.executable, '-m', 'app', 'serve', '--port', '0', '--role', role],
                 env=os.environ | variables,
                 cwd=folder,
                 stdout=subprocess.PIPE,

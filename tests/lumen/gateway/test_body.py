@@ -1,0 +1,112 @@
+"""Bodies that are small in bytes and large in what they are made of: refused before they hold up everybody else."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lumen.config.settings import Settings
+from lumen.errors import Invalid
+from lumen.gateway import body, bounds, checks
+from lumen.gateway.body import MAX_DIGITS, MAX_VALUES
+from tests.lumen.gateway.conftest import Running, configured
+from tests.lumen.gateway.test_bounds import model
+from tests.lumen.gateway.test_refusals import code, send
+
+LARGEST = 32_000_000
+START = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}], "input": "x", "more": '
+SECONDS = 1.0
+"""Of processor time, on a machine that does other things too. The measured figures are about half of it."""
+
+
+def many(item: bytes, number: int) -> bytes:
+    return START + b'[' + b','.join([item] * number) + b']}'
+
+
+def full_of(item: bytes) -> bytes:
+    return many(item, (LARGEST - len(START) - 3) // (len(item) + 1))
+
+
+@pytest.mark.parametrize('item', [b'{}', b'[]', b'{"":1}', b'7', b'""', b'1.5'])
+def test_millions_of_tiny_values_are_refused_before_they_are_parsed(item: bytes):
+    content = full_of(item)
+    begun = time.process_time()
+    with pytest.raises(Invalid, match='more than 500,000 values'):
+        body.parse(content)
+    assert time.process_time() - begun < SECONDS
+
+
+@pytest.mark.parametrize('digits', [4300, MAX_DIGITS + 1])
+def test_numbers_of_very_many_digits_are_refused(digits: int):
+    content = full_of(b'9' * digits)
+    begun = time.process_time()
+    with pytest.raises(Invalid, match='more than 400 digits'):
+        body.parse(content)
+    assert time.process_time() - begun < SECONDS
+
+
+def test_a_number_of_as_many_digits_as_may_be_passes_as_it_is():
+    number = b'9' * MAX_DIGITS
+    assert b'[%b]' % number in body.dump(body.parse(many(number, 1)))
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: many(b'1', MAX_VALUES - 10),
+        lambda: many(b'{}', MAX_VALUES // 2 - 10),
+        lambda: many(b'{"a":' * 150 + b'1' + b'}' * 150, MAX_VALUES // 151 - 10),
+        lambda: full_of(b'9' * MAX_DIGITS),
+        lambda: START + b'{' + b','.join(b'"name %d":1.5' % number for number in range(MAX_VALUES - 10)) + b'}}',
+    ],
+    ids=['numbers', 'objects', 'nested', 'digits', 'names'],
+)
+def test_the_most_that_is_taken_holds_up_nobody_for_long(make: Callable[[], bytes]):
+    content = make()
+    steps: list[Callable[[], object]] = [
+        lambda: checks.chat(body.parse(content)),
+        lambda: bounds.of_chat(found, model()),
+        lambda: bounds.of_embeddings(found, model()),
+        lambda: body.dump(found),
+    ]
+    found = body.parse(content)
+    for step in steps:
+        begun = time.process_time()
+        step()
+        assert time.process_time() - begun < SECONDS
+
+
+@pytest.mark.parametrize(
+    'piece',
+    [b'x, ', b'{\\"a\\": [1, 2]}, ', b'\\\\, [', 'é, '.encode()],
+    ids=['commas', 'JSON', 'backslashes', 'accents'],
+)
+def test_a_text_of_any_kind_may_be_as_large_as_a_body(piece: bytes):
+    text = piece * ((LARGEST - len(START) - 3) // len(piece))
+    content = START + b'"' + text + b'"}'
+    assert len(content) <= LARGEST
+    begun = time.process_time()
+    assert body.parse(content)['more'] == json.loads(b'"' + text + b'"')
+    assert time.process_time() - begun < 2 * SECONDS
+
+
+def test_a_quote_that_is_escaped_ends_no_text():
+    hidden = START + b'["\\\\\\"", ' + b'"\\"", ' * (MAX_VALUES // 2) + b'[' + b'{},' * MAX_VALUES + b'{}]]}'
+    with pytest.raises(Invalid, match='values'):
+        body.parse(hidden)
+    assert len(body.parse(START + b'["\\\\", "\\"' + b',' * MAX_VALUES + b'\\\\"]}')['more']) == 2
+
+
+def test_callers_are_told_and_embeddings_are_no_exception(run: Callable[[Settings], Running]):
+    running = run(configured('builtin:echo'))
+    for path in ('/v1/chat/completions', '/v1/embeddings'):
+        response = send(running, path, content=full_of(b'[]'))
+        assert code(response) == (400, 'invalid_request')
+        assert '500,000 values' in response.json()['error']['message']
+        inputs = b'{"model": "m", "input": [' + b','.join([b'7'] * (MAX_VALUES + 1)) + b']}'
+        assert code(send(running, path, content=inputs)) == (400, 'invalid_request')
+        assert '400 digits' in send(running, path, content=full_of(b'9' * 4300)).json()['error']['message']
+    assert running.requests() == []
