@@ -16,6 +16,25 @@ from lumen import schema
 from lumen.database import Database
 from tests.postgresql_proxy import Proxy
 
+SLOWEST_FIRST = (
+    'tests/e2e/test_accessibility.py',
+    'tests/e2e/test_stored_text.py',
+    'tests/walk/test_events.py',
+    'tests/e2e/test_serving.py',
+    'tests/e2e/',
+    'tests/lumen_ui/',
+    'tests/walk/',
+)
+"""Files are handed to the cores in this order, so that none is left working alone on a slow one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        matches = [place for place, path in enumerate(SLOWEST_FIRST) if item.nodeid.startswith(path)]
+        return min(matches, default=len(SLOWEST_FIRST))
+
+    items.sort(key=place)
+
 
 class Clock:
     """The one thing that is pretended in tests: a clock that moves when told."""

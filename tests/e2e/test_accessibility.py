@@ -20,7 +20,9 @@ SEEN_BY = (('light', 1440, 900), ('dark', 375, 812))
 # What we hold ourselves to: WCAG 2.2 A and AA, and axe-core's own best practices.
 OPTIONS = {'runOnly': ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}
 
-FLAT = "for (const part of document.querySelectorAll('.q-dialog, .q-dialog__inner')) part.style.position = 'static'"
+FLATTEN = """(position) => {
+    for (const part of document.querySelectorAll('.q-dialog, .q-dialog__inner')) part.style.position = position;
+}"""
 """Lets a dialog stand on the page instead of floating above it: axe-core mistakes the order of what floats."""
 
 
@@ -31,9 +33,10 @@ class Inspector(Camera):
 
     async def take(self, what: str, part: Locator | None = None, *, whole: bool = True) -> None:
         dialog = await self.page.locator('.q-dialog .dialog').count()
-        await self.page.evaluate(FLAT)
+        await self.page.evaluate(FLATTEN, 'static')
         # Behind an open dialog nothing can be reached.
         results = await Axe().run(self.page, context='.q-dialog' if dialog else None, options=OPTIONS)
+        await self.page.evaluate(FLATTEN, '')
         self.seen[f'{what} {self.suffix}'] = [
             f'{violation["id"]}: {violation["help"]}: {node["html"][:200]}'
             for violation in results.response['violations']

@@ -197,26 +197,26 @@ def test_no_page_runs_or_breaks_on_what_others_wrote(planted: Planted, width: in
             planted.check(page)
 
 
-@pytest.mark.parametrize('width', [1280, 375])
-def test_no_dialog_runs_or_breaks_on_what_others_wrote(planted: Planted, width: int):
+# Each client has managers and keys that are called each of the texts, so one client a width shows them all.
+@pytest.mark.parametrize(('width', 'name'), [(1280, 'runs'), (375, 'long')])
+def test_no_dialog_runs_or_breaks_on_what_others_wrote(planted: Planted, width: int, name: str):
     page = planted.page(planted.admin, width=width)
-    for name in ('runs', 'steers', 'long'):
-        page.goto(f'/clients/{planted.clients[name]}')
-        settle(page)
-        for button in ('Rename', 'Deactivate', 'Add manager', 'New key'):
-            page.get_by_role('button', name=button, exact=True).click()
+    page.goto(f'/clients/{planted.clients[name]}')
+    settle(page)
+    for button in ('Rename', 'Deactivate', 'Add manager', 'New key'):
+        page.get_by_role('button', name=button, exact=True).click()
+        look(planted, page)
+    for region, word in (
+        ('Managers', 'Make owner'),
+        ('Managers', 'Remove'),
+        ('API keys', 'Rotate'),
+        ('API keys', 'Revoke'),
+        ('Model access', 'Acknowledge'),
+    ):
+        buttons = page.get_by_role('region', name=region).locator('button:visible', has_text=word)
+        for number in range(buttons.count()):
+            buttons.nth(number).click()
             look(planted, page)
-        for region, word in (
-            ('Managers', 'Make owner'),
-            ('Managers', 'Remove'),
-            ('API keys', 'Rotate'),
-            ('API keys', 'Revoke'),
-            ('Model access', 'Acknowledge'),
-        ):
-            buttons = page.get_by_role('region', name=region).locator('button:visible', has_text=word)
-            for number in range(buttons.count()):
-                buttons.nth(number).click()
-                look(planted, page)
     page.locator('.user-button').click()
     expect(page.locator('.user-card')).to_be_visible()
     planted.check(page)

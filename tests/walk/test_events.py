@@ -136,6 +136,8 @@ def called(listener: dict[str, Any], element: dict[str, Any]) -> str:
     name = name_of(element)
     if element['tag'] in ('q-dialog', 'nicegui-dialog'):
         name = 'dialog'
+    elif element['tag'] == 'q-menu':
+        name = 'q-menu'
     elif element['tag'] == 'nicegui-select':
         name = 'choice'
     elif (element.get('props') or {}).get('role') == 'option':
