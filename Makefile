@@ -24,7 +24,7 @@ run: venv-run
 
 test: venv-test
 	@$(PYTHON) -m tests.e2e.chromium
-	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: venv-test
 	$(PYTHON) -m ruff check

