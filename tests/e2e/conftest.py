@@ -33,6 +33,16 @@ def server(installation: Server) -> Server:
     return installation
 
 
+@pytest.fixture(scope='module')
+def served_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A served installation for all tests of a file, where they leave it as they found it."""
+    server = Server(tmp_path_factory.mktemp('served'))
+    server.start()
+    yield server
+    server.stop()
+    assert 'Traceback' not in server.log.read_text()
+
+
 # Of the package, not of the session: while Playwright is there, no other event loop may run on this thread.
 @pytest.fixture(scope='package')
 def browser() -> Iterator[Browser]:

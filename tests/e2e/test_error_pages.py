@@ -20,6 +20,11 @@ INSIDE = re.compile(r'Traceback|OperationalError|no such table|sqlite|psycopg|\.
 
 
 @pytest.fixture
+def server(served_once: Server) -> Server:
+    return served_once
+
+
+@pytest.fixture
 def frail(tmp_path: Path) -> Iterator[Server]:
     """A served installation that a test may break: what its log says of that is as it should be."""
     server = Server(tmp_path)

@@ -16,6 +16,13 @@ from tests.e2e.visiting import ADMIN, MANAGER, USER, sign_in
 PAGES = ['/help', *(f'/help/{topic}' for topic in TOPICS)]
 
 
+@pytest.fixture(scope='module')
+def server(served_once: Server) -> Server:
+    served_once.json('client', 'create', 'bot')
+    served_once.json('manager', 'add', 'bot', 'manager@example.org')
+    return served_once
+
+
 def links(page: Page) -> set[str]:
     """Every address of this site that the page links to, pictures included."""
     found = page.eval_on_selector_all('a[href], img[src]', 'all => all.map(one => one.getAttribute("href") ?? one.src)')
@@ -25,8 +32,6 @@ def links(page: Page) -> set[str]:
 
 @pytest.mark.parametrize('who', [USER, MANAGER, ADMIN])
 def test_every_link_in_the_help_leads_somewhere_for_whoever_reads_it(page: Page, server: Server, who: str):
-    server.json('client', 'create', 'bot')
-    server.json('manager', 'add', 'bot', 'manager@example.org')
     sign_in(page, who, '/help')
     found: dict[str, str] = {}
     for address in PAGES:
@@ -42,7 +47,6 @@ def test_every_link_in_the_help_leads_somewhere_for_whoever_reads_it(page: Page,
 
 
 def test_the_pages_lead_to_the_help_that_explains_them(page: Page, server: Server):
-    server.json('client', 'create', 'bot')
     sign_in(page, ADMIN, '/clients')
     page.get_by_role('link', name='Read how they work').click()
     expect(page.get_by_role('heading', name='Clients', level=1)).to_be_visible()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 
 import httpx2
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.serving import Server
 from tests.e2e.visiting import ADMIN, sign_in
 
 LISTEN = 'addEventListener("securitypolicyviolation", (event) => console.error("refused:", event.violatedDirective))'
+
+
+@pytest.fixture
+def server(served_once: Server) -> Server:
+    return served_once
 
 
 def test_no_page_needs_more_than_the_policy_allows(page: Page, server: Server):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.serving import Server
@@ -13,6 +15,11 @@ from tests.e2e.visiting import ADMIN, sign_in
 
 FORM = {'email': 'admin@example.org', 'next': '/'}
 POLLING = '/_nicegui_ws/socket.io/?EIO=4&transport=polling'
+
+
+@pytest.fixture
+def server(served_once: Server) -> Server:
+    return served_once
 
 
 def post(server: Server, path: str = '/sign-in/dev', form: dict[str, str] = FORM, **headers: str) -> Any:
@@ -91,9 +98,18 @@ def test_behind_tls_the_cookie_is_bound_to_host_and_tls(installation: Server):
     assert httpx2.get(f'{installation.address}/clients', headers=headers).status_code == 303
 
 
+def until_refused(ask: Callable[[], Any], *, allowed: int, limit: int) -> list[Any]:
+    """Ask until it is too much: after `limit` times, or up to twice as many when the minute that counts is over."""
+    answers = [ask()]
+    while answers[-1].status_code == allowed and len(answers) <= 2 * limit:
+        answers.append(ask())
+    assert answers[-1].status_code == 429
+    assert len(answers) > limit
+    return answers
+
+
 def test_signing_in_too_often_is_refused_with_a_time_to_wait(server: Server):
-    answers = [post(server, form=FORM | {'email': 'eve@example.org'}) for _ in range(21)]
-    assert [answer.status_code for answer in answers] == [303] * 20 + [429]
+    answers = until_refused(lambda: post(server, form=FORM | {'email': 'eve@example.org'}), allowed=303, limit=20)
     assert 1 <= int(answers[-1].headers['retry-after']) <= 60
     assert 'Too much at once.' in answers[-1].text
     assert post(server).status_code == 303
@@ -102,8 +118,7 @@ def test_signing_in_too_often_is_refused_with_a_time_to_wait(server: Server):
 def test_opening_pages_too_often_is_refused_with_a_time_to_wait(server: Server):
     cookie = post(server).headers['set-cookie'].partition(';')[0]
     with httpx2.Client(base_url=server.address, headers={'cookie': cookie}) as client:
-        statuses = [client.get('/help').status_code for _ in range(121)]
-        assert statuses == [200] * 120 + [429]
+        until_refused(lambda: client.get('/help'), allowed=200, limit=120)
         refused = client.get('/help')
     assert 1 <= int(refused.headers['retry-after']) <= 60
     assert refused.headers['x-content-type-options'] == 'nosniff'
