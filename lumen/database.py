@@ -23,9 +23,9 @@ import structlog
 
 import models
 from lumen import commit_fate
-from lumen.database_faults import is_of_the_database, unavailable
+from lumen.database_faults import cannot_write, is_of_the_database, lasts, unavailable
 from lumen.engine import SqliteEngine, connect
-from lumen.errors import DatabaseUnavailable, LumenError, OutcomeUnknown
+from lumen.errors import LumenError, OutcomeUnknown
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -127,8 +127,7 @@ class Database:
         try:
             descriptor = os.open(f'{path}.serving', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DatabaseUnavailable(f'the folder of the database cannot be written: {reason}', 'allow it') from None
+            raise cannot_write(error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -212,14 +211,16 @@ class Database:
                     results = [self._run(work, alone=len(batch) == 1) for work in batch]
                     number = commit_fate.number(self.engine)
             except (peewee.OperationalError, peewee.InterfaceError) as error:
-                log.warning('write batch failed', attempt=attempt + 1, size=len(batch), error=str(error))
                 self.engine.close()
+                is_lasting = lasts(error, self._url)
+                if not is_lasting:
+                    log.warning('write batch failed', attempt=attempt + 1, size=len(batch), error=str(error))
                 if number is not None:  # COMMIT was sent: what may be done already must not be done again
                     is_done = self._was_carried_out(number)
                     if is_done is not False:
                         self._answer(batch, results if is_done else [(None, OutcomeUnknown())] * len(batch))
                         return
-                if attempt == ATTEMPTS - 1:
+                if is_lasting or attempt == ATTEMPTS - 1:
                     for work in batch:
                         work.future.set_exception(self._told(error))
                     return

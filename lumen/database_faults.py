@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import peewee
 
+from lumen.engine import sqlite_path
 from lumen.errors import DatabaseUnavailable
 
+LEAST_FREE_BYTES = 100_000
 READ_ONLY = ('readonly', 'read-only')
 FULL = ('disk is full', 'no space left', 'could not extend', 'disk quota')
 NO_DATABASE = ('not a database', 'malformed', 'file is encrypted')
@@ -16,6 +21,9 @@ OUR_MISTAKES = ('no such column', 'no such function', 'syntax error')
 """SQLite calls these failures of the database."""
 
 TAKEN_BACK = ('cannot rollback', 'no such savepoint')
+VAGUE = ('disk i/o error', 'unable to open')
+"""What SQLite says of a disk that is full as well as of one that can only be read."""
+
 REMEDIES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (READ_ONLY, 'can only be read', 'let this user write to it, and to the folder that an SQLite file is in'),
     (FULL, 'has no room left', 'free some space on its disk'),
@@ -29,7 +37,7 @@ REMEDIES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 def unavailable(error: Exception, url: str) -> DatabaseUnavailable:
     """The refusal that stands for a failure of the database itself. Its text never holds the password in `url`."""
-    said = _first_line(error, url)
+    said = _said(error, url)
     for signs, state, remedy in REMEDIES:
         if any(sign in said.lower() for sign in signs):
             return DatabaseUnavailable(f'the database {state}: {said}', remedy)
@@ -45,6 +53,35 @@ def is_of_the_database(error: BaseException) -> bool:
     if isinstance(error, peewee.OperationalError) and any(sign in str(error).lower() for sign in OUR_MISTAKES):
         return False
     return isinstance(error, peewee.DatabaseError | peewee.InterfaceError)
+
+
+def lasts(error: BaseException, url: str) -> bool:
+    """Whether it is no use to try again: what is full, read-only or no database stays so for longer than one waits."""
+    said = _said(error, url).lower()
+    return any(sign in said for sign in (*READ_ONLY, *FULL, *NO_DATABASE))
+
+
+def cannot_write(error: OSError) -> DatabaseUnavailable:
+    """The refusal for a folder of the database in which no file can be made."""
+    _, state, remedy = REMEDIES[1] if error.errno == errno.ENOSPC else REMEDIES[0]
+    return DatabaseUnavailable(f'the database {state}: {(error.strerror or str(error)).lower()}', remedy)
+
+
+def _state_of_disk(folder: Path) -> str:
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return ''
+    if state.f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK):
+        return 'the folder is read-only'
+    return 'disk is full' if state.f_bavail * state.f_frsize < LEAST_FREE_BYTES else ''
+
+
+def _said(error: BaseException, url: str) -> str:
+    said = _first_line(error, url)
+    if url.startswith('sqlite:') and any(sign in said.lower() for sign in VAGUE):
+        return f'{said} ({found})' if (found := _state_of_disk(sqlite_path(url).parent)) else said
+    return said
 
 
 def _first_line(error: BaseException, url: str) -> str:

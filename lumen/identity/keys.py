@@ -160,6 +160,7 @@ def revoke_key(actor: Actor, key_id: int, *, settings: Settings) -> KeyRow:
     row = require_key(actor, key_id, settings)
     person = permissions.require(actor, Action.MANAGE_KEYS, settings, row.account_id)
     moment = now()
+    before = state_of(row, moment)
     revoked = (
         models.ApiKey.update(revoked_at=moment)
         .where(models.ApiKey.id == key_id, models.ApiKey.revoked_at.is_null())
@@ -173,7 +174,7 @@ def revoke_key(actor: Actor, key_id: int, *, settings: Settings) -> KeyRow:
             'key.revoked',
             account_id=row.account_id,
             subject=row.hint,
-            before={'state': 'active'},
+            before={'state': before},
             after={'state': 'revoked'},
         )
     return _row(row, moment)

@@ -56,9 +56,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class ClientPage:
-    """`rows` are one page; `total` is how many clients match."""
+    """`rows` are one page, the number `page` counted from 0; `total` is how many clients match."""
 
     rows: list[ClientRow]
+    page: int
     total: int
     totals: Totals
 
@@ -74,7 +75,7 @@ def rows(
     page: int = 0,
     page_size: int = PAGE_SIZE,
 ) -> ClientPage:
-    """One page of the clients that the actor may see. `page` counts from 0.
+    """One page of the clients that the actor may see. `page` counts from 0; behind the last one comes the last one.
 
     Raises Forbidden for those who manage none, Invalid for an unknown `sort`.
     """
@@ -88,6 +89,8 @@ def rows(
         matching = matching & models.Account.handle.contains(text.casefold())
     if active is not None:
         matching = matching & (models.Account.active == active)
+    total = models.Account.select().where(matching).count()
+    page = min(max(0, page), max(0, (total - 1) // page_size))
     direction = 'DESC' if descending else 'ASC'
     query = (
         models.Account.select(
@@ -102,14 +105,13 @@ def rows(
         )
         .where(matching)
         .order_by(Ordering(SORTS[sort], direction), Ordering(models.Account.id, direction))
-        .paginate(max(0, page) + 1, page_size)
+        .paginate(page + 1, page_size)
     )
     found = [
         ClientRow(client_id, name, managers, bool(is_active), requests, tokens, spent, created_at)
         for client_id, name, managers, is_active, requests, tokens, spent, created_at in tuples(query)
     ]
-    total = models.Account.select().where(matching).count()
-    return ClientPage(found, total, _totals(visible))
+    return ClientPage(found, page, total, _totals(visible))
 
 
 def visible_to(person: Person) -> peewee.Expression:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import fn
+
 import models
 from lumen.config.settings import Settings
 from lumen.database import tuples
@@ -60,7 +62,7 @@ def audit_events(
     if client_id is not None:
         wanted.append(event.account == client_id)
     if by:
-        wanted.append(event.actor == by)
+        wanted.append(fn.lower(event.actor) == by.casefold())
     if since is not None:
         wanted.append(event.at >= since)
     return _events(*wanted, limit=limit)

@@ -72,8 +72,9 @@ def add_manager(
         raise Conflict(f'{user.name} manages this client already.', code='already_manager', param='email')
     if as_owner is None:
         as_owner = not models.Manager.select().where(of_client).exists()
-    if as_owner:
-        models.Manager.update(is_owner=False).where(of_client, models.Manager.is_owner).execute()
+    former = models.Manager.get_or_none(of_client, models.Manager.is_owner) if as_owner else None
+    if former is not None:
+        models.Manager.update(is_owner=False).where(models.Manager.id == former.id).execute()
     link = models.Manager.create(
         client=client_id, user=user_id, is_owner=as_owner, added_at=now(), added_by=person.label
     )
@@ -83,6 +84,7 @@ def add_manager(
         'manager.added',
         account_id=client_id,
         subject=user.email,
+        before={'owner': _email(former.user_id)} if former else None,
         after={'email': user.email, 'owner': as_owner},
     )
     return ManagerRow(user_id, user.name, email, as_owner, link.added_at)

@@ -58,6 +58,31 @@
   }
   customElements.define("lumen-time", LumenTime);
 
+  // What is pressed while the connection is gone may never arrive: a server that gave the page up loads it anew. Then
+  // somebody has to say so.
+  const PRESSED = "lumen_pressed_while_away";
+  const isAway = () => !window.socket?.connected || !window.did_handshake;
+  const noticePress = (event) => {
+    if (isAway() && event.target.closest("button, form, [role=option]")) sessionStorage.setItem(PRESSED, "1");
+  };
+  document.addEventListener("click", noticePress, true);
+  document.addEventListener("submit", noticePress, true);
+  addEventListener("load", () => {
+    if (!sessionStorage.getItem(PRESSED)) return;
+    sessionStorage.removeItem(PRESSED);
+    const said = document.createElement("p");
+    said.className = "notice notice-warning";
+    said.setAttribute("role", "alert");
+    said.textContent =
+      "The connection was lost, and what you pressed then was not done. Look what is true now, and try again.";
+    const put = () => {
+      const place = document.querySelector(".frame-main");
+      if (place) place.prepend(said);
+      else setTimeout(put, 50);
+    };
+    put();
+  });
+
   // What scrolls sideways must be reachable by keyboard.
   const letScroll = () => {
     for (const element of document.querySelectorAll(".help-text pre, .help-text table"))

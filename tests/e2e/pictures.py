@@ -39,6 +39,7 @@ DIALOGS = (
     ('Rename', 'rename'),
     ('Add manager', 'add-manager'),
     ('Make Lena Fischer the owner', 'hand-over'),
+    ('Remove Lena Fischer', 'remove-manager'),
     ('Rotate nightly run', 'rotate-key'),
     ('Revoke workstation', 'revoke-key'),
     ('Acknowledge hosted-vision', 'acknowledge'),
@@ -175,6 +176,9 @@ def one_client(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
         ):
             await camera.go(studio.client(name))
             await camera.take(what)
+        await page.get_by_role('button', name='Activate', exact=True).click()
+        await expect(page.get_by_role('dialog').locator('.dialog-title')).to_be_visible()
+        await camera.take('activate', whole=False)
         await camera.go(address)
         for button, what in DIALOGS:
             await page.get_by_role('button', name=button, exact=True).first.click()

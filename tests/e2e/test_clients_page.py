@@ -7,7 +7,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+import openai
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 
 import models
 from lumen.database import Database, now
@@ -43,6 +45,11 @@ def many(number: int) -> None:
         for index in range(number)
     ]
     models.Account.insert_many(rows).execute()
+
+
+def call(server: Server, key: str) -> None:
+    with openai.OpenAI(base_url=f'{server.address}/v1', api_key=key, max_retries=0) as client:
+        client.chat.completions.create(model='echo', messages=[{'role': 'user', 'content': 'hello'}])
 
 
 def names(page: Page) -> Locator:
@@ -296,3 +303,121 @@ def test_the_keyboard_alone_opens_a_client(page: Page, server: Server):
     page.locator('.ag-center-cols-container [col-id="name"]').click(position={'x': 2, 'y': 2})
     page.keyboard.press('Enter')
     expect(page.get_by_role('heading', name='by-keyboard', level=1)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ('typed', 'said'),
+    [
+        ('', 'Enter a name.'),
+        ('x' * 65, 'at most 64 characters'),
+        ('ALREADY', 'already a client named'),
+        ('default', 'is what the configuration calls'),
+        ('ärger', 'starts with a letter'),
+    ],
+)
+def test_a_name_that_cannot_be_is_told_at_the_field_with_the_text_kept(
+    page: Page, server: Server, typed: str, said: str
+):
+    server.json('client', 'create', 'already')
+    sign_in(page, ADMIN, '/clients')
+    page.get_by_role('button', name='+ New Client').first.click()
+    field = page.get_by_role('textbox', name='Name', exact=True)
+    field.fill(typed)
+    field.press('Enter')
+    expect(page.get_by_role('dialog').get_by_role('alert')).to_contain_text(said)
+    expect(field).to_have_value(typed)
+
+
+def test_enter_twice_creates_one_client(page: Page, server: Server):
+    sign_in(page, ADMIN, '/clients')
+    page.get_by_role('button', name='+ New Client').first.click()
+    field = page.get_by_role('textbox', name='Name', exact=True)
+    field.fill('once-only')
+    field.press('Enter')
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('heading', name='once-only', level=1)).to_be_visible()
+    assert [client['name'] for client in server.json('client', 'list')] == ['once-only']
+
+
+def test_of_two_admins_who_create_the_same_name_one_reads_why_not(page: Page, server: Server):
+    sign_in(page, ADMIN, '/clients')
+    other = page.context.new_page()
+    other.goto('/clients')
+    for tab in (page, other):
+        tab.get_by_role('button', name='+ New Client').first.click()
+        tab.get_by_role('textbox', name='Name', exact=True).fill('wanted-by-two')
+    for tab in (page, other):
+        tab.keyboard.press('Enter')
+    expect(page.get_by_role('heading', name='wanted-by-two', level=1)).to_be_visible()
+    expect(other.get_by_role('dialog').get_by_role('alert')).to_contain_text('already a client named "wanted-by-two"')
+    assert [client['name'] for client in server.json('client', 'list')] == ['wanted-by-two']
+
+
+def test_behind_the_last_page_comes_the_last_page(page: Page, server: Server):
+    server.json('client', 'create', 'only-one')
+    sign_in(page, ADMIN, '/clients?page=9')
+    expect(page.get_by_role('link', name='only-one')).to_be_visible()
+    expect(page).to_have_url(re.compile(r'/clients$'))
+    expect(page.get_by_text('1–1 of 1')).to_be_visible()
+
+
+def test_figures_move_without_disturbing_what_is_typed_or_read(page: Page, server: Server):
+    key = server.new_key('busy-bot')
+    sign_in(page, ADMIN, '/clients')
+    expect(page.get_by_role('link', name='busy-bot')).to_be_visible()
+    row = page.evaluate_handle('document.querySelector(".ag-row")')
+    page.get_by_role('button', name='+ New Client').first.click()
+    field = page.get_by_role('textbox', name='Name', exact=True)
+    field.press_sequentially('half-ty')
+    call(server, key)
+    expect(card(page, 'Total Requests')).to_have_text('1')
+    field.press_sequentially('ped')
+    expect(field).to_have_value('half-typed')
+    expect(field).to_be_focused()
+    assert page.evaluate('(row) => row === document.querySelector(".ag-row")', row)
+
+
+@pytest.mark.parametrize('width', [320, 375, 768, 1440, 3840])
+def test_no_page_scrolls_sideways_from_a_telephone_to_4k(page: Page, server: Server, width: int):
+    client_id = server.json('client', 'create', 'wide-bot')['id']
+    sign_in(page, ADMIN, '/clients')
+    expect(page.get_by_role('link', name='wide-bot')).to_be_attached()
+    page.set_viewport_size({'width': width, 'height': 1000})
+    for address in ('/clients', f'/clients/{client_id}', '/help/configuring-clients', '/nothing'):
+        page.goto(address)
+        expect(page.locator('.frame-footer')).to_be_visible()
+        assert page.evaluate('document.documentElement.scrollWidth <= innerWidth'), address
+
+
+def test_nothing_moves_for_those_who_asked_for_no_motion(browser: Browser, server: Server):
+    longest = []
+    for page in (
+        browser.new_page(base_url=server.address, reduced_motion='reduce'),
+        browser.new_page(base_url=server.address, reduced_motion='no-preference'),
+    ):
+        sign_in(page, ADMIN, '/clients')
+        page.get_by_role('button', name='+ New Client').first.wait_for()
+        durations = page.evaluate(
+            '[...document.querySelectorAll("*")].map((it) => parseFloat(getComputedStyle(it).transitionDuration))'
+        )
+        longest.append(max(durations))
+        page.close()
+    assert longest[0] < 0.001
+    assert longest[1] > 0.1
+
+
+def test_who_waits_for_the_database_sees_that_something_is_under_way(page: Page, server: Server):
+    server.json('client', 'create', 'slow-bot')
+    sign_in(page, ADMIN, '/clients')
+    expect(page.get_by_role('link', name='slow-bot')).to_be_visible()
+    expect(page.locator('.busy')).to_be_hidden()
+    shown = page.evaluate_handle(
+        """() => {
+            const shown = [], bar = document.querySelector(".busy");
+            new MutationObserver(() => shown.push(!bar.classList.contains("hidden"))).observe(bar, {attributes: true});
+            return shown;
+        }"""
+    )
+    page.get_by_role('searchbox').fill('slow')
+    page.wait_for_function('(shown) => shown.includes(true) && shown.at(-1) === false', arg=shown)
+    expect(page.locator('.busy')).to_be_hidden()

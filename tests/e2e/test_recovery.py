@@ -64,6 +64,21 @@ def test_open_pages_recover_by_themselves_after_a_restart(tab: Page, server: Ser
         expect(page.get_by_text('Connection lost')).to_be_hidden()
 
 
+def test_what_is_pressed_on_a_stale_page_is_not_done_and_said_so(tab: Page, server: Server):
+    sign_in(tab, ADMIN, '/clients')
+    tab.get_by_role('button', name='+ New Client').first.click()
+    tab.get_by_role('textbox', name='Name', exact=True).fill('stale-bot')
+    with away(server):
+        expect(tab.get_by_text('Connection lost')).to_be_visible(timeout=RECONNECTING_MS)
+        tab.get_by_role('button', name='Create').click()
+    said = tab.get_by_role('alert').filter(has_text='what you pressed then was not done')
+    expect(said).to_be_visible(timeout=RECONNECTING_MS)
+    assert server.json('client', 'list') == []
+    tab.reload()
+    expect(tab.get_by_role('heading', name='Clients', exact=True)).to_be_visible()
+    expect(said).to_have_count(0)
+
+
 @pytest.fixture
 def on_postgresql(tmp_path: Path, postgresql_server: str) -> Iterator[Server]:
     with psycopg.connect(postgresql_server, autocommit=True) as connection:

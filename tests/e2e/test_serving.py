@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import openai
@@ -262,6 +262,43 @@ def test_a_database_that_can_only_be_read_is_told_in_one_line(installation: Serv
     assert installation.lumen('client', 'list').returncode == 0
     result = installation.lumen('client', 'create', 'bot')
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for little more than an empty database."""
+    place = tmp_path / 'disk'
+    place.mkdir()
+    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip('only root may mount a file system')
+    yield place
+    subprocess.run(['umount', '--lazy', str(place)], check=True)
+
+
+def told_in_one_line(server: Server, *command: str) -> str:
+    """All that a command says besides that it made secrets."""
+    result = server.lumen(*command)
+    assert (result.returncode, result.stdout) == (2, '')
+    lines = [line for line in result.stderr.splitlines() if 'was not configured: one was made' not in line]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_a_disk_that_is_full_or_can_only_be_read_is_told_in_one_line(installation: Server, small_disk: Path):
+    installation.database_url = f'sqlite:///{small_disk}/lumen.db'
+    installation.json('client', 'create', 'bot')
+    commands = (('client', 'create', 'another'), ('serve', '--port', '0'))
+    filler = small_disk / 'filler'
+    with suppress(OSError), filler.open('wb', buffering=0) as file:
+        while True:
+            file.write(b'x' * 4096)
+    for command in commands:
+        assert told_in_one_line(installation, *command).startswith('the database has no room left: ')
+    filler.unlink()
+    subprocess.run(['mount', '-o', 'remount,ro', str(small_disk)], check=True)
+    for command in commands:
+        assert told_in_one_line(installation, *command).startswith('the database can only be read: ')
 
 
 def test_a_file_that_is_no_database_is_told_in_one_line(installation: Server):

@@ -144,6 +144,9 @@ class Listing:
         return felt, client_list.rows(visitor.actor, settings=settings, **wanted.question)
 
     def _show(self, found: ClientPage) -> None:
+        if found.page != self.wanted.page:  # fewer match than the address thought
+            self.wanted = replace(self.wanted, page=found.page)
+            ui.navigate.history.replace(self.wanted.address)
         totals = found.totals
         self._clients.set_count(totals.clients)
         self._requests.set_count(totals.requests)
