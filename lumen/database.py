@@ -133,7 +133,8 @@ class Database:
         except OSError:
             os.close(descriptor)
             raise LumenError(
-                f'another Lumen is already serving {self.engine.database}; several processes need PostgreSQL'
+                f'another Lumen is already serving {self.engine.database}; several processes need PostgreSQL',
+                code='already_serving',
             ) from None
         self._lock_file = descriptor
 

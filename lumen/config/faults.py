@@ -19,6 +19,7 @@ SECRET_KEYS = frozenset(
 )
 GLUED = re.compile(rf'({"|".join(sorted(SECRET_KEYS))}|url)\s*[:=]')
 """A key and its secret that no space divides (`secret_key:abc`) are one key to YAML."""
+QUOTED = re.compile(r"'([^']*)'")
 LONGEST_SHOWN = 80
 MOST_COMPARED = 1000
 
@@ -101,7 +102,9 @@ def _words(details: ErrorDetails, model: type[BaseModel], path: Path) -> str:
         case 'string_type':
             return 'must be text'
         case 'literal_error':
-            return f'must be {context["expected"]}'
+            expected, given = context['expected'], details['input']
+            near = did_you_mean(given, QUOTED.findall(expected)) if isinstance(given, str) else ''
+            return f'must be {expected}{near}'
         case 'bool_parsing' | 'bool_type':
             return 'must be true or false'
         case 'int_parsing' | 'int_type' | 'int_from_float' | 'int_parsing_size':

@@ -11,6 +11,7 @@ import unicodedata
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from lumen import coins
@@ -18,6 +19,8 @@ from lumen import coins
 UNLIMITED = -2 * coins.NANOCOINS_PER_COIN
 BUILTIN = 'builtin:echo'
 CLIENT_NAME = re.compile(r'[A-Za-z0-9](?:[A-Za-z0-9._ -]{0,62}[A-Za-z0-9._-])?\Z')
+STORAGE = re.compile(r'(async\+)?(memory|(redis|valkey)(s|\+unix|\+cluster|\+sentinel)?)://')
+"""What the library *limits* keeps counts in."""
 
 BREAKS = '\n\r\x85\u2028\u2029'
 UNSEEN = frozenset({'Cc', 'Cs', 'Zl', 'Zp'})
@@ -49,6 +52,26 @@ def _database_address(value: SecretStr) -> SecretStr:
     return value
 
 
+def _storage_address(value: SecretStr) -> SecretStr:
+    # Not quoted: there may be a password in it.
+    if not STORAGE.match(_secret(value).get_secret_value()):
+        raise ValueError('must be an address such as memory:// or redis://host:6379')
+    return value
+
+
+def _rate_or_none(value: str) -> str:
+    if _line(value) and not _is_rate(value):
+        raise ValueError(f'must be a rate of one or more, for example 30 per minute, got {value[:80]!r}')
+    return value
+
+
+def _is_rate(text: str) -> bool:
+    try:
+        return all(limit.amount > 0 for limit in parse_many(text))
+    except ValueError:
+        return False
+
+
 def _refuse_unseen(value: str, *, but_for: str) -> None:
     for character in value:
         if unicodedata.category(character) in UNSEEN and character not in but_for:
@@ -63,6 +86,10 @@ def _email(value: str) -> str:
     if not (local and at and domain) or any(character.isspace() for character in value):
         raise ValueError(f'must be an e-mail address, got {value[:80]!r}')
     return _line(value)
+
+
+def _email_or_none(value: str) -> str:
+    return _email(value) if value else value
 
 
 def _handle(value: str) -> str:
@@ -137,8 +164,11 @@ Line = Annotated[str, AfterValidator(_line)]
 Prose = Annotated[str, AfterValidator(_prose)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 DatabaseAddress = Annotated[SecretStr, AfterValidator(_database_address)]
+StorageAddress = Annotated[SecretStr, AfterValidator(_storage_address)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_line)]
 Email = Annotated[str, AfterValidator(_email)]
+OptionalEmail = Annotated[str, AfterValidator(_email_or_none)]
+OptionalRate = Annotated[str, AfterValidator(_rate_or_none)]
 UserHandle = Annotated[str, AfterValidator(_handle)]
 ClientName = Annotated[str, AfterValidator(_client_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]

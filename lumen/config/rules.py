@@ -17,16 +17,24 @@ def faults(data: Mapping[str, Any]) -> Iterator[Fault]:
     Looks at the plain data, not at settings made of it: a fault of one key hides none between the others. What is not
     of its type is passed over; that is named already.
     """
-    models = data.get('models')
-    listed = [
-        (n, model) for n, model in enumerate(models if isinstance(models, list) else ()) if isinstance(model, dict)
-    ]
+    listed = [(n, model) for n, model in _listed(data, 'models') if isinstance(model, dict)]
     yield from _twice((('models', n, 'name'), model.get('name')) for n, model in listed)
     for number, model in listed:
         yield from _unbounded(('models', number), model)
         yield from _two_users(('models', number), model)
     for section in ('clients', 'users'):
         yield from _twice((((section, name), name) for name in _mapping(data, section)), fold=True)
+    for section in ('clients', 'users', 'groups'):
+        for name, scope in _mapping(data, section).items():
+            yield from _allowed_and_blocked((section, name, 'model_access'), scope)
+    for name, group in _mapping(data, 'groups').items():
+        yield from _unclear_rules(('groups', name), group)
+    dev_users = list(_listed(_mapping(data, 'login'), 'dev_users'))
+    emails = [(n, user.get('email')) for n, user in dev_users if isinstance(user, dict)]
+    yield from _twice(
+        ((('login', 'dev_users', n, 'email'), email.strip()) for n, email in emails if isinstance(email, str)),
+        fold=True,
+    )
     if isinstance(data.get('groups', {}), dict):
         yield from _strange_groups(data)
 
@@ -55,6 +63,11 @@ def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _listed(data: Mapping[str, Any], key: str) -> Iterator[tuple[int, Any]]:
+    found = data.get(key)
+    return iter(enumerate(found if isinstance(found, list) else ()))
+
+
 def _twice(named: Iterable[tuple[Path, object]], *, fold: bool = False) -> Iterator[Fault]:
     seen: dict[str, str] = {}
     for path, name in named:
@@ -79,12 +92,25 @@ def _unbounded(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _two_users(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
-    endpoints = model.get('endpoints')
-    for number, endpoint in enumerate(endpoints if isinstance(endpoints, list) else ()):
+    for number, endpoint in _listed(model, 'endpoints'):
         url = endpoint.get('url') if isinstance(endpoint, dict) else None
         if isinstance(url, str) and endpoint.get('api_key') is not None and '@' in url.partition('//')[2].split('/')[0]:
             where = (*path, 'endpoints', number, 'url')
             yield Fault(where, 'names a user beside the api_key, and only one of them can be sent')
+
+
+def _allowed_and_blocked(path: Path, scope: object) -> Iterator[Fault]:
+    access = _mapping(scope, 'model_access') if isinstance(scope, dict) else {}
+    allowed = {name for _, name in _listed(access, 'allowed') if isinstance(name, str)}
+    for number, name in _listed(access, 'blocked'):
+        if isinstance(name, str) and name in allowed:
+            yield Fault((*path, 'blocked', number), f'"{shown(name)}" is in `allowed` too; keep it in one of them')
+
+
+def _unclear_rules(path: Path, group: object) -> Iterator[Fault]:
+    for number, rule in _listed(group, 'rules') if isinstance(group, dict) else ():
+        if isinstance(rule, dict) and (rule.get('contains') is None) == (rule.get('equals') is None):
+            yield Fault((*path, 'rules', number), 'needs one of `contains` and `equals`, and only one')
 
 
 def _is_price(value: object) -> bool:
@@ -99,8 +125,7 @@ def _strange_groups(data: Mapping[str, Any]) -> Iterator[Fault]:
     suggestion = cache(lambda name: did_you_mean(name, known))
     for section in ('clients', 'users'):
         for name, entry in _mapping(data, section).items():
-            groups = entry.get('groups') if isinstance(entry, dict) else None
-            for number, group in enumerate(groups if isinstance(groups, list) else ()):
+            for number, group in _listed(entry, 'groups') if isinstance(entry, dict) else ():
                 if isinstance(group, str) and group not in known:
                     where = (section, name, 'groups', number)
                     yield Fault(where, f'no group "{shown(group)}"{suggestion(group)}')

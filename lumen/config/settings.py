@@ -7,9 +7,9 @@ it into what is meant and say what is wrong with it.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from lumen.coins import Price
 from lumen.config.fields import (
@@ -21,13 +21,18 @@ from lumen.config.fields import (
     ModelName,
     Nanocoins,
     Network,
+    OptionalEmail,
+    OptionalRate,
     OptionalWebAddress,
     Prose,
     Secret,
     ServerAddress,
+    StorageAddress,
     UserHandle,
     WebAddress,
 )
+from lumen.config.frozen import Frozen
+from lumen.config.login import Login
 
 Access = Literal['allowed', 'blocked']
 Theme = Literal['auto', 'light', 'dark']
@@ -38,18 +43,6 @@ def _not_empty(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     if not endpoints:
         raise ValueError('must not be empty')
     return endpoints
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra='forbid', hide_input_in_errors=True, protected_namespaces=())
-
-    @model_validator(mode='before')
-    @classmethod
-    def _left_out(cls, given: Any) -> Any:
-        """A key with nothing behind it is left out, but only one that is known: the others are faults."""
-        if not isinstance(given, dict):
-            return given
-        return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
 
 
 class Pool(BaseModel):
@@ -101,7 +94,7 @@ class App(Frozen):
     encryption_key: Secret | None = None
     database: DatabaseSettings = DatabaseSettings()
     announcement: Prose = ''
-    support_email: Line = ''
+    support_email: OptionalEmail = ''
     github_url: OptionalWebAddress = ''
     feature_url: OptionalWebAddress = ''
     institution: Line = ''
@@ -109,26 +102,6 @@ class App(Frozen):
     footer_links: tuple[FooterLink, ...] = ()
     theme: Theme = 'auto'
     trusted_proxies: tuple[Network, ...] = ()
-
-
-class DevUser(Frozen):
-    email: Email
-    name: Line
-
-
-class OAuth2(Frozen):
-    client_id: Secret | None = None
-    client_secret: Secret | None = None
-    server_metadata_url: Line
-    redirect_uri: Line = ''
-    scopes: Line = 'openid email profile'
-    params: dict[Line, Line] = {}
-    allow_unverified_email: bool = False
-
-
-class Login(Frozen):
-    dev_users: tuple[DevUser, ...] = ()
-    oauth2: OAuth2 | None = None
 
 
 class ModelDefaults(Frozen):
@@ -190,8 +163,8 @@ class AccountEntry(PoolFields):
 
 
 class RateLimiting(Frozen):
-    limit: Line = ''
-    storage_url: Secret | None = None
+    limit: OptionalRate = ''
+    storage_url: StorageAddress | None = None
 
 
 class Budget(Frozen):

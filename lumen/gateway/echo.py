@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lumen.gateway import echo_embeddings
+from lumen.errors import Invalid
+from lumen.gateway import checks, echo_embeddings, errors
 from lumen.gateway.echo_tokens import count_input, tokens
 
 
@@ -65,12 +66,13 @@ def echo_app(options: EchoOptions | None = None) -> ASGIApp:
 
 
 async def _chat(body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
-    if body is None or not isinstance(body.get('messages'), list):
-        await _json(send, 400, _error('"messages" must be a list', 'invalid_request'))
-        return
-    options = _told(body, usual)
-    if options is None:
-        await _json(send, 400, _error('"echo" holds what cannot be done', 'invalid_request'))
+    try:
+        body = _checked(body)
+        options = _told(body, usual)
+        if options is None:
+            raise Invalid('"echo" holds what cannot be done.', param='echo')
+    except Invalid as error:
+        await _send(send, error.status, errors.body(error))
         return
     if await _failed(options, send):
         return
@@ -109,7 +111,7 @@ class _Answer:
         self._choices = range(body.get('n') or 1)
         self._stream_options = body.get('stream_options') or {}
         self._input_tokens = count_input(body)
-        self._head = {'id': f'chatcmpl-{uuid4().hex}', 'created': int(time.time()), 'model': body.get('model', 'echo')}
+        self._head = {'id': f'chatcmpl-{uuid4().hex}', 'created': int(time.time()), 'model': body['model']}
 
     def whole(self) -> dict[str, Any]:
         choices = [
@@ -164,6 +166,27 @@ class _Answer:
         }
 
 
+def _checked(body: dict[str, Any] | None) -> dict[str, Any]:
+    """The body, with its model. Raises Invalid naming the first field that is mistyped."""
+    if body is None:
+        raise Invalid('The body must be a JSON object.')
+    body = {'model': 'echo'} | body
+    checks.chat(body)
+    for number, message in enumerate(body['messages']):
+        _check_content(message.get('content'), f'messages[{number}].content')
+    return body
+
+
+def _check_content(content: Any, param: str) -> None:
+    if content is not None and not isinstance(content, str | list):
+        raise Invalid('The content of a message must be a text or a list of parts.', param=param)
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        if not isinstance(part, str | dict):
+            raise Invalid('Each part of a content must be an object.', param=f'{param}[{number}]')
+        if isinstance(part, dict) and not isinstance(part.get('text', ''), str):
+            raise Invalid('The text of a part must be a text.', param=f'{param}[{number}].text')
+
+
 def _told(body: dict[str, Any], usual: EchoOptions) -> EchoOptions | None:
     """The options of a request; None when one of them cannot be."""
     told = body.get('echo')
@@ -202,7 +225,7 @@ async def _body(receive: Receive) -> dict[str, Any] | None:
             break
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -212,7 +235,10 @@ def _error(message: str, code: str) -> dict[str, Any]:
 
 
 async def _json(send: Send, status: int, content: dict[str, Any]) -> None:
-    encoded = json.dumps(content).encode()
+    await _send(send, status, json.dumps(content).encode())
+
+
+async def _send(send: Send, status: int, encoded: bytes) -> None:
     headers = [(b'content-type', b'application/json'), (b'content-length', str(len(encoded)).encode())]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': encoded})

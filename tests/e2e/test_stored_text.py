@@ -51,7 +51,7 @@ app:
   name: {quoted('Lumen ' + RUNS)}
   tagline: {quoted(RUNS + LONG)}
   announcement: {quoted(RUNS + EMOJI + LONG)}
-  support_email: {quoted(f'{SCRIPT_LINK}{RUNS}@example.org')}
+  support_email: {quoted(f'{SCRIPT_LINK}{RUNS}@example.org'.replace(' ', '/'))}
   institution: {quoted(RUNS + EMOJI)}
   institution_url: https://example.org/"><img/src=x/onerror={MARK}>
   footer_links: [{{label: {quoted(RUNS)}, url: "https://example.org/#{MARK}"}}, {{label: {quoted(LONG)}, url: "https://example.org"}}]

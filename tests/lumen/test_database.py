@@ -206,8 +206,9 @@ def test_writes_of_two_processes_do_not_lose_each_other(database_url: str, new_d
 def test_one_sqlite_file_is_served_by_one_process(tmp_path: Path, new_database: Callable[[str], Database]):
     url = f'sqlite:///{tmp_path}/lumen.db'
     new_database(url).claim_serving()
-    with pytest.raises(LumenError, match='another Lumen is already serving'):
+    with pytest.raises(LumenError, match='another Lumen is already serving') as refused:
         new_database(url).claim_serving()
+    assert refused.value.code == 'already_serving'
 
 
 @pytest.mark.parametrize('url', ['mysql://x/y', 'sqlite://', 'sqlite:///:memory:', 'lumen.db'])

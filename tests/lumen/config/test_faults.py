@@ -90,7 +90,7 @@ GOOD: dict[str, Any] = {
     'models': [model(number) for number in range(3)],
     'groups': {
         name: {
-            'rules': [{'field': 'f', 'contains': 'c', 'equals': 'e'}],
+            'rules': [{'field': 'f', 'contains': 'c'}, {'field': 'f', 'equals': 'e'}],
             'max': '1',
             'refresh': '1',
             'starting': '1',

@@ -126,6 +126,40 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
         ),
         (model().replace('    output_cost_per_million: 0.25\n', ''), 'models[0].output_cost_per_million: is missing'),
         ('models: [{name: m, input_cost_per_million: 0, output_cost_per_million: 0, endpoints: []}]', 'not be empty'),
+        ('rate_limiting:\n  limit: banana per minute', '2: rate_limiting.limit: must be a rate of one or more'),
+        ('rate_limiting: {limit: 0 per minute}', '1: rate_limiting.limit: must be a rate of one or more'),
+        ('rate_limiting: {limit: 5 per minute; 0 per hour}', 'rate_limiting.limit: must be a rate of one or more'),
+        (
+            'rate_limiting:\n  storage_url: nonsense',
+            '2: rate_limiting.storage_url: must be an address such as memory://',
+        ),
+        ('rate_limiting: {storage_url: "http://x"}', '1: rate_limiting.storage_url: must be an address such as'),
+        ('app:\n  support_email: nonsense', '2: app.support_email: must be an e-mail address'),
+        (
+            'login:\n  oauth2:\n    server_metadata_url: nonsense',
+            '3: login.oauth2.server_metadata_url: must be an http or https address',
+        ),
+        (
+            'login: {oauth2: {server_metadata_url: "https://x", redirect_uri: /back}}',
+            '1: login.oauth2.redirect_uri: must be an http or https address',
+        ),
+        ('groups:\n  g:\n    rules:\n      - {field: f}', '4: groups.g.rules[0]: needs one of `contains` and `equals`'),
+        ('groups: {g: {rules: [{field: f, contains: a, equals: b}]}}', '1: groups.g.rules[0]: needs one of'),
+        (
+            'clients:\n  bot:\n    model_access:\n      allowed: [a, m]\n      blocked:\n        - b\n        - m',
+            '7: clients.bot.model_access.blocked[1]: "m" is in `allowed` too',
+        ),
+        ('users: {a@x.org: {model_access: {graylist: [m], blacklist: [m]}}}', 'blocked[0]: "m" is in `allowed` too'),
+        ('groups: {g: {model_access: {allowed: [m], blocked: [m]}}}', '1: groups.g.model_access.blocked[0]: "m" is in'),
+        (
+            'login:\n  dev_users:\n    - {email: a@x.org, name: a}\n    - {email: A@X.org, name: b}',
+            '4: login.dev_users[1].email: "A@X.org" is there already, as "a@x.org"',
+        ),
+        (
+            model().replace('- name: m', '- name: m\n    access: allowd'),
+            """4: models[0].access: must be 'allowed' or 'blocked' (did you mean "allowed"?)""",
+        ),
+        ('clients: {bot: {model_access: {default: Blocked}}}', '(did you mean "blocked"?)'),
     ],
 )
 def test_each_kind_of_fault_is_told_in_words(text: str, fault: str):
@@ -156,6 +190,8 @@ def test_a_model_that_writes_nothing_that_costs_needs_no_limit_of_its_output():
         'app: {database: SECRET}',
         'login: {oauth2: {client_secret: [SECRET]}}',
         'rate_limiting: {storage_url: [SECRET]}',
+        'rate_limiting: {storage_url: "http://:SECRET@host"}',
+        'rate_limiting: {storage_url: SECRET}',
         model(url='ftp://user:SECRET@host'),
         model().replace('endpoints:', 'endpoints: SECRET #'),
     ],
@@ -234,6 +270,58 @@ def test_older_words_are_understood_with_a_warning():
     assert (found.needs_ack, found.disabled) == (True, True)
     for word in ('whitelist', 'blacklist', 'graylist', 'active'):
         assert any(f'`{word}`' in warning for warning in loaded.warnings)
+
+
+@pytest.mark.parametrize(('word', 'access'), [('whitelist', 'allowed'), ('blacklist', 'blocked')])
+def test_older_words_are_understood_as_values_too(word: str, access: str):
+    loaded = good(
+        f'version: 2\ndefaults:\n  models:\n    access: {word}\n'
+        f'clients: {{bot: {{model_access: {{default: {word}}}}}}}\n'
+        + model().strip().replace('- name: m', f'- name: m\n    access: {word}')
+    )
+    settings = loaded.settings
+    assert settings.defaults.models.access == settings.models[0].access == access
+    assert settings.clients['bot'].model_access.default == access
+    assert not settings.models[0].needs_ack
+    for line in (4, 5, 8):
+        assert f'config.yaml: line {line}: `{word}` is an older word for `{access}`' in loaded.warnings
+
+
+@pytest.mark.parametrize('needs_ack', ['', '\n    needs_ack: off'])
+@pytest.mark.parametrize(
+    ('before', 'within'),
+    [('', '\n    access: graylist'), ('clients: {bot: {model_access: {graylist: [m]}}}\n', '')],
+)
+def test_a_graylist_that_names_a_model_makes_it_need_an_acknowledgement(before: str, within: str, needs_ack: str):
+    loaded = good(before + model().replace('- name: m', f'- name: m{needs_ack}{within}'))
+    assert loaded.settings.models[0].needs_ack
+    said = [warning for warning in loaded.warnings if 'is not followed: a `graylist` makes it true for "m"' in warning]
+    assert len(said) == bool(needs_ack)
+    assert all('line' in warning and '`needs_ack: off`' in warning for warning in said)
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        'defaults: {models: {access: graylist}}',
+        *(f'{kind}: {{a@x.org: {{model_access: {{default: graylist}}}}}}' for kind in ('groups', 'users')),
+    ],
+)
+def test_a_graylist_of_all_models_leaves_those_that_say_otherwise(given: str):
+    loaded = good(f'{given}\n{model()}{model("n")[8:]}    needs_ack: false\n')
+    assert [found.needs_ack for found in loaded.settings.models] == [True, False]
+    (said,) = [warning for warning in loaded.warnings if 'graylist' in warning]
+    assert said == (
+        'config.yaml: line 1: `graylist` is an older word for `allowed` '
+        'and `needs_ack: true` on every model without a `needs_ack` of its own'
+    )
+
+
+@pytest.mark.parametrize('scheme', ['memory', 'redis', 'rediss', 'valkey', 'valkeys', 'redis+unix', 'async+redis'])
+def test_counts_are_shared_wherever_the_library_can(scheme: str):
+    text = f'rate_limiting: {{limit: "30 per minute; 500/hour", storage_url: "{scheme}://"}}'
+    assert good(text).settings.rate_limiting.storage_url is not None
+    assert good('app: {support_email: ""}\nrate_limiting: {limit: ""}').settings.rate_limiting.limit == ''
 
 
 def test_what_is_probably_not_meant_is_warned_of():

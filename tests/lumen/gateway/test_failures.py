@@ -281,7 +281,7 @@ def test_the_echo_within_the_gateway_refuses_what_would_harm_it(
     for stream in (False, True):
         response = call(running, echo=told, stream=stream)
         assert (response.status_code, response.json()['error']['code']) == (400, 'invalid_request')
-    assert call(running, messages=[{'role': 'user', 'content': {'text': 'no text'}}]).status_code == 200
+    assert call(running, messages=[{'role': 'user', 'content': {'text': 'no text'}}]).status_code == 400
     assert 'exception' not in caplog.text
     running.assert_settled()
 
