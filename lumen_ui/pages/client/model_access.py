@@ -37,7 +37,7 @@ HEALTH: dict[str | None, tuple[str, str, Tone]] = {
     'ok': ('Works', 'check_circle', 'good'),
     'degraded': ('Degraded', 'warning', 'bad'),
     'down': ('Down', 'error', 'bad'),
-    'unknown': ('Not called yet', 'radio_button_unchecked', 'quiet'),
+    'unknown': ('Unknown', 'radio_button_unchecked', 'quiet'),
     'disabled': ('Switched off', 'power_settings_new', 'quiet'),
     None: ('–', 'remove', 'quiet'),
 }

@@ -50,7 +50,7 @@ def test_why_a_model_is_allowed_or_blocked_is_said_in_words_and_by_its_rule(site
 
 def test_the_health_of_a_model_is_told(site: Site, visit: Visit) -> None:
     page = visit(site.client(), ADA)
-    expect(row(page, 'Model access', 'secretive')).to_contain_text('Not called yet')
+    expect(row(page, 'Model access', 'secretive')).to_contain_text('Unknown')
     site.write(health.note, 'secretive', 'builtin:echo', False, 'timeout 504')
     expect(row(page, 'Model access', 'secretive')).to_contain_text(re.compile('Down.*since just now'))
     site.write(health.note, 'secretive', 'builtin:echo', True, '')
