@@ -96,7 +96,12 @@ CHANGES = (
     Change(
         'records.managers.add_manager',
         lambda t, made, at: [
-            Event('manager.added', 'user@example.org', {}, {'email': 'user@example.org', 'owner': True})
+            Event(
+                'manager.added',
+                'user@example.org',
+                {'owner': 'owner@example.org'},
+                {'email': 'user@example.org', 'owner': True},
+            )
         ],
         lambda a, t: managers.add_manager(a, t.client_id, 'User@example.org', as_owner=True, **S),
     ),

@@ -140,3 +140,11 @@ def test_a_manager_manages_keys(database: Database):
     manager = database.write_now(factories.user, 'max@example.org', CONFIGURED)
     database.write_now(keys.revoke_key, manager, new.id, settings=CONFIGURED)
     assert database.read_now(factories.audited)[-1] == ('max@example.org', 'key.revoked', new.hint)
+
+
+def test_revoking_an_expired_key_says_what_it_was(database: Database, clock: Clock):
+    new = make(database, expires_at=clock() + 1)
+    clock.advance(seconds=1)
+    database.write_now(keys.revoke_key, COMMAND_LINE, new.id, settings=CONFIGURED)
+    event = database.read_now(lambda: models.AuditEvent.select().order_by(models.AuditEvent.id.desc()).first())
+    assert (event.action, event.before, event.after) == ('key.revoked', '{"state": "expired"}', '{"state": "revoked"}')
