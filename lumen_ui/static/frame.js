@@ -58,18 +58,25 @@
   }
   customElements.define("lumen-time", LumenTime);
 
-  // What is pressed while the connection is gone may never arrive: a server that gave the page up loads it anew. Then
-  // somebody has to say so.
+  // What is pressed while the connection is gone never arrives when the server has given the page up and loads it anew.
+  // Then somebody has to say so. A page that comes back in time sends it, and one that was never there needs no server.
   const PRESSED = "lumen_pressed_while_away";
   const isAway = () => !window.socket?.connected || !window.did_handshake;
+  const wasPressed = sessionStorage.getItem(PRESSED);
+  sessionStorage.removeItem(PRESSED);
+  let wasThere = false;
+  setInterval(() => {
+    if (isAway()) return;
+    wasThere = true;
+    sessionStorage.removeItem(PRESSED);
+  }, 200);
   const noticePress = (event) => {
-    if (isAway() && event.target.closest("button, form, [role=option]")) sessionStorage.setItem(PRESSED, "1");
+    if (wasThere && isAway() && event.target.closest("button, form, [role=option]")) sessionStorage.setItem(PRESSED, "1");
   };
   document.addEventListener("click", noticePress, true);
   document.addEventListener("submit", noticePress, true);
   addEventListener("load", () => {
-    if (!sessionStorage.getItem(PRESSED)) return;
-    sessionStorage.removeItem(PRESSED);
+    if (!wasPressed) return;
     const said = document.createElement("p");
     said.className = "notice notice-warning";
     said.setAttribute("role", "alert");

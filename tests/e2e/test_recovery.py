@@ -79,6 +79,25 @@ def test_what_is_pressed_on_a_stale_page_is_not_done_and_said_so(tab: Page, serv
     expect(said).to_have_count(0)
 
 
+def test_who_presses_before_a_page_is_connected_or_as_it_comes_back_is_not_alarmed(tab: Page, server: Server):
+    tab.goto('/sign-in', wait_until='commit')
+    tab.get_by_role('button', name=ADMIN).click()  # a plain form, which needs no connection
+    new_client = tab.get_by_role('button', name='+ New Client').first
+    expect(new_client).to_be_visible()
+    alarm = tab.get_by_text('what you pressed then was not done')
+    expect(alarm).to_have_count(0)
+    tab.wait_for_function('window.did_handshake')
+    tab.evaluate('window.did_handshake = false')
+    new_client.click()
+    tab.wait_for_function('sessionStorage.getItem("lumen_pressed_while_away")')
+    tab.evaluate('window.did_handshake = true')
+    tab.wait_for_function('!sessionStorage.getItem("lumen_pressed_while_away")')
+    expect(tab.get_by_role('dialog')).to_be_visible()  # it was sent after all
+    tab.reload()
+    expect(new_client).to_be_visible()
+    expect(alarm).to_have_count(0)
+
+
 @pytest.fixture
 def on_postgresql(tmp_path: Path, postgresql_server: str) -> Iterator[Server]:
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
