@@ -17,6 +17,7 @@ from tests.e2e.serving import Server
 from tests.e2e.visiting import ADMIN, card, sign_in
 
 RECONNECTING_MS = 40_000
+PRESSED = 'lumen_pressed_while_away'
 
 
 @pytest.fixture
@@ -86,12 +87,13 @@ def test_who_presses_before_a_page_is_connected_or_as_it_comes_back_is_not_alarm
     expect(new_client).to_be_visible()
     alarm = tab.get_by_text('what you pressed then was not done')
     expect(alarm).to_have_count(0)
-    tab.wait_for_function('window.did_handshake')
+    tab.evaluate(f'sessionStorage.setItem("{PRESSED}", "1")')
+    tab.wait_for_function(f'!sessionStorage.getItem("{PRESSED}")')  # the page has seen that it is connected
     tab.evaluate('window.did_handshake = false')
     new_client.click()
-    tab.wait_for_function('sessionStorage.getItem("lumen_pressed_while_away")')
+    tab.wait_for_function(f'sessionStorage.getItem("{PRESSED}")')
     tab.evaluate('window.did_handshake = true')
-    tab.wait_for_function('!sessionStorage.getItem("lumen_pressed_while_away")')
+    tab.wait_for_function(f'!sessionStorage.getItem("{PRESSED}")')
     expect(tab.get_by_role('dialog')).to_be_visible()  # it was sent after all
     tab.reload()
     expect(new_client).to_be_visible()
