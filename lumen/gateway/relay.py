@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 from starlette.types import Send
@@ -24,6 +25,8 @@ from lumen.ledger import Ledger
 PASSED_ON = frozenset({400, 404, 413, 422})
 MAX_JSON_BYTES = 256 * 1024 * 1024
 DONE = '[DONE]'
+LATE_USAGE_SECONDS = 1
+"""How long a stream that is complete waits for usage that it has not reported yet."""
 
 
 class Relay:
@@ -104,12 +107,14 @@ class _Stream:
         self._is_done = False
 
     async def relay(self, answer: Answer) -> None:
-        async for events in self._events(answer):
+        arriving = self._events(answer)
+        async for events in arriving:
             self._settling.first_byte()
             for number, event in enumerate(events):
                 content = event.raw
                 if event.data is not None and event.data.strip() == DONE:
-                    self._read_ahead(events[number + 1 :])
+                    if not self._reports(events[number + 1 :]) and not self._settling.has_usage:
+                        events += await self._late(arriving)
                     await _settled(self._settling, 'success', 200)
                     self._is_done = True
                 elif event.data is not None:
@@ -161,11 +166,25 @@ class _Stream:
         # An event of usage alone goes whole: SDKs stumble over one that has a name or an id but no data.
         return without_usage(event.raw) if chunk.get('choices') else b''
 
-    def _read_ahead(self, events: list[Event]) -> None:
-        """Note usage that came with `[DONE]` but behind it; what comes later than that is not waited for."""
+    async def _late(self, arriving: AsyncIterator[list[Event]]) -> list[Event]:
+        """What comes behind `[DONE]` until it reports usage, the model server closes, or it has been waited for."""
+        late: list[Event] = []
+        with suppress(TimeoutError, UpstreamError):  # the answer is complete without it
+            async with asyncio.timeout(LATE_USAGE_SECONDS):
+                async for events in arriving:
+                    late += events
+                    if self._reports(events):
+                        break
+        return late
+
+    def _reports(self, events: list[Event]) -> bool:
+        """Note usage that comes behind `[DONE]`, and say whether it did."""
+        has_reported = False
         for event in events:
             if (chunk := _chunk(event)) is not None and (found := self._call.operation.reported(chunk)) is not None:
                 self._settling.reported(found)
+                has_reported = True
+        return has_reported
 
     async def _write(self, content: bytes) -> None:
         if not self.has_started:

@@ -37,6 +37,11 @@ class Settling:
         self._first_byte: int | None = None
         self._settled: Future[Settled] | None = None
 
+    @property
+    def has_usage(self) -> bool:
+        """Whether the model server has reported usage yet."""
+        return self._usage is not None
+
     def first_byte(self) -> None:
         """Note when the model server's answer began."""
         if self._first_byte is None:

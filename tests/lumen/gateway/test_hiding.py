@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from lumen.config.settings import Settings
 from lumen.gateway.hiding import without_member, without_usage
+from lumen.gateway.relay import LATE_USAGE_SECONDS
 from tests.lumen.gateway.conftest import Running, ScriptedServer, configured
 from tests.lumen.gateway.test_failures import STREAM, call
 
@@ -74,4 +76,37 @@ def test_usage_that_comes_with_the_end_but_behind_it_counts(
     assert call(running, stream=True).content == text + b'data: [DONE]\n\n'
     (request,) = running.requests()
     assert (request.outcome, request.input_tokens, request.output_tokens) == ('success', 5, 6)
+    running.assert_settled()
+
+
+LATE = b'data: {"choices": [], %b}\n\n' % USAGE
+
+
+def test_usage_that_comes_soon_after_the_end_is_waited_for(
+    run: Callable[[Settings], Running], scripted: ScriptedServer
+):
+    text = b'data: {"choices": [{"delta": {"content": "one two three"}}]}\n\n'
+    scripted.script.headers = STREAM
+    scripted.script.parts = [text, b'data: [DONE]\n\n', LATE]
+    scripted.script.waits_after = 1
+    running = run(configured(scripted.address))
+    threading.Timer(LATE_USAGE_SECONDS / 4, scripted.script.proceed.set).start()
+    assert call(running, stream=True).content == text + b'data: [DONE]\n\n'
+    (request,) = running.requests()
+    assert (request.outcome, request.input_tokens, request.output_tokens) == ('success', 5, 6)
+    running.assert_settled()
+
+
+def test_usage_that_comes_too_late_is_estimated_and_holds_nobody_up(
+    run: Callable[[Settings], Running], scripted: ScriptedServer
+):
+    text = b'data: {"choices": [{"delta": {"content": "one two three"}}]}\n\n'
+    scripted.script.headers = STREAM
+    scripted.script.parts = [text, b'data: [DONE]\n\n', LATE]
+    scripted.script.waits_after = 1  # for longer than anybody listens
+    running = run(configured(scripted.address))
+    assert call(running, stream=True).content == text + b'data: [DONE]\n\n'
+    assert scripted.script.left.wait(5)
+    (request,) = running.requests()
+    assert (request.outcome, request.estimated) == ('usage_missing', True)
     running.assert_settled()
