@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.e2e.launching import Launched
+
 T = TypeVar('T')
 
-APP = Path(__file__).parents[2] / 'app.py'
 CONFIGURATION = """
 version: 2
 app:
@@ -55,7 +56,7 @@ class Server:
         self.configuration.write_text(CONFIGURATION.format(upstream=upstream))
         self.log = directory / 'server.log'
         self.address = ''
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Launched | None = None
         self.extra_environment: dict[str, str] = {}
 
     @property
@@ -69,16 +70,8 @@ class Server:
 
     def start(self, role: str = 'all', port: int = 0) -> None:
         """Start it, on a free port unless one is given, and wait until it is ready."""
-        with self.log.open('a') as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(APP), 'serve', '--port', str(port), '--role', role],
-                cwd=self.directory,
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self.process.stdout is not None
+        arguments = ('serve', '--port', str(port), '--role', role)
+        self.process = Launched(arguments, self.directory, self.environment, self.log)
         welcome = self.process.stdout.readline()
         found = re.search(r'http://[^/\s]+', welcome)
         if not found:
@@ -93,8 +86,8 @@ class Server:
         if process is None:
             return 0
         process.send_signal(how)
-        process.communicate(timeout=60)
-        return process.returncode
+        with process.stdout:
+            return process.wait(timeout=60)
 
     def get(self, path: str, key: str = '') -> tuple[int, str]:
         """Status and body. Redirects are followed."""
@@ -110,15 +103,12 @@ class Server:
 
     def lumen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command on this installation."""
-        return subprocess.run(
-            [sys.executable, str(APP), *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory() as directory:
+            errors = Path(directory) / 'errors'
+            process = Launched(arguments, self.directory, self.environment, errors)
+            with process.stdout:
+                output = process.stdout.read()
+            return subprocess.CompletedProcess(arguments, process.wait(timeout=60), output, errors.read_text())
 
     def json(self, *arguments: str) -> Any:
         """What a command that succeeds answers with `--json`."""

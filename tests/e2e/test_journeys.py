@@ -8,13 +8,13 @@ import openai
 from playwright.sync_api import Page, expect
 
 from tests.e2e.serving import Server
-from tests.e2e.visiting import ADMIN, MANAGER, USER, card, sign_in, sign_out
+from tests.e2e.visiting import ADMIN, MANAGER, USER, card, sign_in_by_hand, sign_out
 
 WITHIN_2_SECONDS = 2_000
 
 
 def test_an_admin_creates_a_client_and_hands_it_over(page: Page):
-    sign_in(page, ADMIN)
+    sign_in_by_hand(page, ADMIN)
     page.get_by_role('navigation', name='Main').get_by_role('link', name='Clients').click()
     expect(page.get_by_role('heading', name='Clients', exact=True)).to_be_visible()
     expect(page.get_by_text('Clients are an advanced feature')).to_be_visible()
@@ -41,7 +41,7 @@ def test_an_admin_creates_a_client_and_hands_it_over(page: Page):
     sign_out(page)
 
     # Whoever it was handed to finds it, and may hand it on.
-    sign_in(page, MANAGER, '/clients')
+    sign_in_by_hand(page, MANAGER, '/clients')
     page.get_by_role('link', name='Research Bot').click()
     expect(page.get_by_role('heading', name='Research Bot')).to_be_visible()
     expect(page.get_by_role('button', name='Add manager')).to_be_visible()
@@ -50,7 +50,7 @@ def test_an_admin_creates_a_client_and_hands_it_over(page: Page):
 def test_a_manager_makes_a_key_calls_a_model_and_sees_it_counted(page: Page, server: Server):
     server.json('client', 'create', 'research-bot')
     server.json('manager', 'add', 'research-bot', 'manager@example.org')
-    sign_in(page, MANAGER, '/clients')
+    sign_in_by_hand(page, MANAGER, '/clients')
     expect(page.get_by_role('button', name='+ New Client')).to_have_count(0)
     page.get_by_role('link', name='research-bot').click()
     expect(card(page, 'Total Tokens Used')).to_have_text('0')
@@ -84,7 +84,7 @@ def test_a_manager_makes_a_key_calls_a_model_and_sees_it_counted(page: Page, ser
 
 
 def test_a_plain_user_finds_no_clients_and_gets_the_explanation_by_address(page: Page):
-    sign_in(page, USER)
+    sign_in_by_hand(page, USER)
     navigation = page.get_by_role('navigation', name='Main')
     expect(navigation.get_by_role('link', name='Help')).to_be_visible()
     expect(navigation.get_by_role('link', name='Clients')).to_have_count(0)
@@ -101,7 +101,7 @@ def test_a_plain_user_finds_no_clients_and_gets_the_explanation_by_address(page:
 
 def test_what_a_command_changes_shows_on_an_open_page(page: Page, server: Server):
     server.json('client', 'create', 'first')
-    sign_in(page, ADMIN, '/clients')
+    sign_in_by_hand(page, ADMIN, '/clients')
     expect(card(page, 'Total Clients')).to_have_text('1')
     server.json('client', 'create', 'made-by-command')
     expect(page.get_by_role('link', name='made-by-command')).to_be_visible()

@@ -19,7 +19,8 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, Request, Response, WebSocket, expect
 
-from tests.e2e.serving import APP, Server, wait_until
+from tests.e2e.launching import APP
+from tests.e2e.serving import Server, wait_until
 
 PLANTED = {
     'secret_key': 'planted-SECRETKEY-q8Zr5Lw2Vn7Xc4Mb1Kd6Hg3',

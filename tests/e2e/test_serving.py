@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import openai
@@ -17,7 +17,8 @@ import pytest
 
 import models
 from lumen.database import Database
-from tests.e2e.serving import APP, Server, wait_until
+from tests.e2e.launching import APP
+from tests.e2e.serving import Server, wait_until
 
 
 def complete(server: Server, key: str, content: str = 'hello') -> openai.types.chat.ChatCompletion:
@@ -331,26 +332,40 @@ def test_postgresql_is_not_migrated_behind_ones_back(installation: Server, postg
 
 
 def test_a_gateway_alone_serves_no_pages_and_loads_none(installation: Server):
-    installation.extra_environment = {'PYTHONPROFILEIMPORTTIME': '1'}
-    installation.start(role='gateway')
-    assert installation.get('/')[0] == 404
-    assert installation.get('/v1/models')[0] == 401
+    with from_scratch(
+        installation, 'serve', '--port', '0', '--role', 'gateway', PYTHONPROFILEIMPORTTIME='1'
+    ) as process:
+        assert process.stdout is not None
+        installation.address = process.stdout.readline().split()[-1].removesuffix('/v1')
+        assert installation.get('/')[0] == 404
+        assert installation.get('/v1/models')[0] == 401
+        process.terminate()
     imported = installation.log.read_text()
     assert 'lumen.gateway' in imported
     assert 'nicegui' not in imported
     assert 'lumen_ui' not in imported
 
 
+@contextmanager
+def from_scratch(installation: Server, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """`python app.py` with nothing imported beforehand."""
+    with (
+        installation.log.open('w') as log,
+        subprocess.Popen(
+            [sys.executable, str(APP), *arguments],
+            cwd=installation.directory,
+            env=installation.environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        yield process
+
+
 def test_the_line_that_says_ready_is_json_when_asked(installation: Server):
     for command in ('serve', 'echo'):
-        with subprocess.Popen(
-            [sys.executable, str(APP), command, '--port', '0', '--json'],
-            cwd=installation.directory,
-            env=installation.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as process:
+        with from_scratch(installation, command, '--port', '0', '--json') as process:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
             process.terminate()
@@ -358,10 +373,9 @@ def test_the_line_that_says_ready_is_json_when_asked(installation: Server):
 
 
 def test_the_command_and_python_app_are_the_same(installation: Server):
-    def say(*arguments: str) -> tuple[int, str, str]:
-        """What the console script says, which the installation of the package put beside Python."""
+    def say(*command: str | Path) -> tuple[int, str, str]:
         said = subprocess.run(
-            [Path(sys.executable).with_name('lumen'), *arguments],
+            command,
             cwd=installation.directory,
             env=installation.environment,
             capture_output=True,
@@ -371,9 +385,9 @@ def test_the_command_and_python_app_are_the_same(installation: Server):
         )
         return said.returncode, said.stdout, said.stderr
 
+    script = Path(sys.executable).with_name('lumen')  # which the installation of the package put there
     installation.json('client', 'create', 'bot')
     for arguments in (('--help',), ('--version',), ('client', 'list', '--json'), ('client', 'show', 'nobody')):
-        other = installation.lumen(*arguments)
-        assert say(*arguments) == (other.returncode, other.stdout, other.stderr)
-    assert 'Commands:' in say('--help')[1]
-    assert '"name": "bot"' in say('client', 'list', '--json')[1]
+        assert say(script, *arguments) == say(sys.executable, APP, *arguments)
+    assert 'Commands:' in say(script, '--help')[1]
+    assert '"name": "bot"' in say(script, 'client', 'list', '--json')[1]

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.serving import Server
-from tests.e2e.visiting import ADMIN, USER, sign_in, sign_out
+from tests.e2e.visiting import ADMIN, USER, sign_in_by_hand, sign_out
 
 FORM = {'email': 'admin@example.org', 'next': '/clients?sort=spent'}
 
@@ -55,12 +55,12 @@ def test_pages_carry_their_security_headers_and_nothing_comes_from_elsewhere(ser
 
 
 def test_where_one_wanted_to_go_is_kept(page: Page, server: Server):
-    sign_in(page, ADMIN, '/clients?sort=spent&dir=desc')
+    sign_in_by_hand(page, ADMIN, '/clients?sort=spent&dir=desc')
     expect(page).to_have_url(re.compile(r'/clients\?sort=spent&dir=desc$'))
 
 
 def test_signing_out_ends_the_session_in_all_its_tabs(page: Page, server: Server):
-    sign_in(page, ADMIN, '/')
+    sign_in_by_hand(page, ADMIN, '/')
     expect(page.get_by_role('heading', name='Clients', level=1)).to_be_visible()
     other = page.context.new_page()
     other.goto('/clients')
@@ -82,7 +82,7 @@ def test_an_announcement_stays_dismissed_until_its_text_changes(page: Page, serv
     expect(page.get_by_role('heading', name='Lumen', level=1)).to_be_visible()
     expect(page.get_by_text('Welcome to the test')).to_have_count(0)
     server.json('client', 'create', 'bot')
-    sign_in(page, ADMIN, '/')
+    sign_in_by_hand(page, ADMIN, '/')
     for address, heading in (('/clients', 'Clients'), ('/clients/1', 'bot'), ('/help', 'Help'), ('/x', 'nothing here')):
         page.goto(address)
         expect(page.get_by_role('heading', name=heading, level=1)).to_be_visible()
@@ -107,7 +107,7 @@ def test_light_and_dark_are_remembered(page: Page, server: Server):
 
 
 def test_footer_and_help_are_there(page: Page, server: Server):
-    sign_in(page, USER, '/help/coins')
+    sign_in_by_hand(page, USER, '/help/coins')
     expect(page.get_by_role('heading', name='Coins', level=1)).to_be_visible()
     footer = page.get_by_role('contentinfo').or_(page.locator('footer')).first
     expect(footer.get_by_role('link', name='Partners')).to_have_attribute('href', 'https://partners.example.org')
