@@ -57,7 +57,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """A fresh browser profile on the served installation. No error may be in its console at the end."""
-    context = browser.new_context(base_url=server.address, locale='en-US', timezone_id='America/Chicago')
+    context = browser.new_context(
+        base_url=server.address, locale='en-US', timezone_id='America/Chicago', reduced_motion='reduce'
+    )
     context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     problems: list[str] = []

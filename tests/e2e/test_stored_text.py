@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -80,7 +79,7 @@ class Planted:
     def page(self, user_id: int | None, *, width: int = 1280) -> Page:
         """A new browser profile, signed in as a user."""
         size = {'width': width, 'height': 900}
-        context = self._browser.new_context(base_url=self.server.address, viewport=size)  # type: ignore[arg-type]
+        context = self._browser.new_context(base_url=self.server.address, viewport=size, reduced_motion='reduce')  # type: ignore[arg-type]
         context.set_default_timeout(TIMEOUT_MS)
         self._contexts.append(context)
         if user_id is not None:
@@ -106,8 +105,8 @@ class Planted:
         assert self.wrong == []
 
     def close(self) -> None:
-        for context in self._contexts:
-            context.close()
+        while self._contexts:
+            self._contexts.pop().close()
 
     def _note(self, what: str) -> None:
         # A page that is meant to answer 403 or 404 makes the browser itself complain.
@@ -163,16 +162,20 @@ def _made(moment: int) -> dict[str, Any]:
     return {'created_at': moment, 'created_by': RUNS}
 
 
-@pytest.fixture
-def planted(tmp_path: Path, browser: Browser) -> Iterator[Planted]:
-    server = Server(tmp_path)
+@pytest.fixture(scope='module')
+def planted_once(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Planted]:
+    server = Server(tmp_path_factory.mktemp('planted'))
     server.configuration.write_text(CONFIGURATION)
     server.start()
-    planted = Planted(server, browser)
-    yield planted
-    planted.close()
+    yield Planted(server, browser)
     server.stop()
     assert 'Traceback' not in server.log.read_text()
+
+
+@pytest.fixture
+def planted(planted_once: Planted) -> Iterator[Planted]:
+    yield planted_once
+    planted_once.close()
 
 
 def settle(page: Page) -> None:
