@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.e2e import chromium
+from tests.e2e.profiles import Profiles
 from tests.e2e.serving import Server
 
 TIMEOUT_MS = 15_000
@@ -26,10 +30,19 @@ def installation(tmp_path: Path) -> Iterator[Server]:
     assert 'Traceback' not in log, log
 
 
+@pytest.fixture(scope='package')
+def port() -> int:
+    """Where one installation after the other is served, so that a browser need not read the same scripts again."""
+    for port in range(random.randrange(20_000, 30_000), 32_000):
+        with suppress(OSError), socket.create_server(('127.0.0.1', port)):
+            return port
+    raise AssertionError('no port is free')
+
+
 @pytest.fixture
-def server(installation: Server) -> Server:
+def server(installation: Server, port: int) -> Server:
     """A served installation."""
-    installation.start()
+    installation.start(port=port)
     return installation
 
 
@@ -54,12 +67,22 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope='package')
+def profiles_once(browser: Browser) -> Profiles:
+    return Profiles(browser)
+
+
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A fresh browser profile on the served installation. No error may be in its console at the end."""
-    context = browser.new_context(
-        base_url=server.address, locale='en-US', timezone_id='America/Chicago', reduced_motion='reduce'
-    )
+def profiles(profiles_once: Profiles) -> Iterator[Profiles]:
+    """Browser profiles, which are nobody's before and after the test."""
+    yield profiles_once
+    profiles_once.give_back()
+
+
+@pytest.fixture
+def page(profiles: Profiles, server: Server) -> Iterator[Page]:
+    """A browser on the served installation, as nobody. No error may be in its console at the end."""
+    context = profiles.take(server.address, locale='en-US', timezone_id='America/Chicago', reduced_motion='reduce')
     context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     problems: list[str] = []
@@ -72,5 +95,5 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     page.on('console', heard)
     page.on('pageerror', lambda error: problems.append(str(error)))
     yield page
-    context.close()
+    page.close()
     assert problems == []

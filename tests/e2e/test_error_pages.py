@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
+from tests.e2e.profiles import Profiles
 from tests.e2e.serving import Server
 from tests.e2e.visiting import ADMIN, sign_in
 
@@ -25,19 +26,17 @@ def server(served_once: Server) -> Server:
 
 
 @pytest.fixture
-def frail(tmp_path: Path) -> Iterator[Server]:
+def frail(tmp_path: Path, port: int) -> Iterator[Server]:
     """A served installation that a test may break: what its log says of that is as it should be."""
     server = Server(tmp_path)
-    server.start()
+    server.start(port=port)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def visit(browser: Browser, frail: Server) -> Iterator[Page]:
-    context = browser.new_context(base_url=frail.address)
-    yield context.new_page()
-    context.close()
+def visit(profiles: Profiles, frail: Server) -> Page:
+    return profiles.take(frail.address).new_page()
 
 
 def lose(server: Server, table: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.profiles import Profiles
 from tests.e2e.serving import Server, wait_until
 from tests.e2e.visiting import ADMIN, MANAGER, sign_in
 
@@ -12,7 +13,7 @@ def notice(page: Page) -> Locator:
     return page.get_by_role('status', name='Faults of the configuration')
 
 
-def test_admins_see_the_faults_of_the_file_until_it_is_mended(page: Page, browser: Browser, server: Server):
+def test_admins_see_the_faults_of_the_file_until_it_is_mended(page: Page, profiles: Profiles, server: Server):
     good = server.configuration.read_text()
     bad = 'clients:\n  "<b>bot</b>": {max: 1}\n' + ''.join(f'  bot{number}: {{max: -1}}\n' for number in range(6))
     server.json('client', 'create', 'bot')
@@ -32,14 +33,12 @@ def test_admins_see_the_faults_of_the_file_until_it_is_mended(page: Page, browse
         expect(notice(page)).not_to_contain_text('bot4')
     expect(page.get_by_text('Welcome to the test')).to_be_visible()
 
-    others = browser.new_context(base_url=server.address)
-    manager = others.new_page()
+    manager = profiles.take(server.address, color_scheme='dark').new_page()
     sign_in(manager, MANAGER, '/clients')
     expect(manager.get_by_role('heading', name='Clients', level=1)).to_be_visible()
     expect(manager.get_by_text('Welcome to the test')).to_be_visible()
     expect(notice(manager)).to_have_count(0)
     assert 'has faults' not in manager.content()
-    others.close()
 
     server.configuration.write_text(good)
     wait_until(lambda: 'configuration reloaded' in server.log.read_text(), seconds=5)

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import openai
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
+from tests.e2e.profiles import Profiles
 from tests.e2e.serving import Server
 from tests.e2e.visiting import ADMIN, card, sign_in
 
@@ -21,11 +22,9 @@ PRESSED = 'lumen_pressed_while_away'
 
 
 @pytest.fixture
-def tab(browser: Browser, server: Server) -> Iterator[Page]:
+def tab(profiles: Profiles, server: Server) -> Page:
     """A page whose console may complain: a browser says so itself when a server is gone."""
-    context = browser.new_context(base_url=server.address, locale='en-US', reduced_motion='reduce')
-    yield context.new_page()
-    context.close()
+    return profiles.take(server.address, locale='en-US', reduced_motion='reduce').new_page()
 
 
 @contextmanager
@@ -114,28 +113,25 @@ def on_postgresql(tmp_path: Path, postgresql_server: str) -> Iterator[Server]:
 
 
 def test_open_pages_say_when_they_may_be_old_and_recover_with_the_database(
-    browser: Browser, on_postgresql: Server, postgresql_server: str
+    profiles: Profiles, on_postgresql: Server, postgresql_server: str
 ):
     server = on_postgresql
     server.json('client', 'create', 'research-bot')
-    context = browser.new_context(base_url=server.address, reduced_motion='reduce')
-    try:
-        clients, client = context.new_page(), context.new_page()
-        sign_in(clients, ADMIN, '/clients')
-        clients.get_by_role('link', name='research-bot').wait_for()
-        client.goto('/clients/' + str(server.json('client', 'show', 'research-bot')['id']))
-        with psycopg.connect(postgresql_server, autocommit=True) as connection:
-            connection.execute('alter database recovering allow_connections false')
-            connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'recovering'")
-            for page in (clients, client):
-                expect(page.get_by_text('Lumen cannot reach its database.')).to_be_visible(timeout=RECONNECTING_MS)
-                expect(page.get_by_text('research-bot').first).to_be_visible()
-            clients.get_by_role('searchbox').fill('pipeline')
-            connection.execute('alter database recovering allow_connections true')
-        server.json('client', 'create', 'pipeline')
+    context = profiles.take(server.address, reduced_motion='reduce')
+    clients, client = context.new_page(), context.new_page()
+    sign_in(clients, ADMIN, '/clients')
+    clients.get_by_role('link', name='research-bot').wait_for()
+    client.goto('/clients/' + str(server.json('client', 'show', 'research-bot')['id']))
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute('alter database recovering allow_connections false')
+        connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'recovering'")
         for page in (clients, client):
-            expect(page.get_by_text('Lumen cannot reach its database.')).to_be_hidden(timeout=RECONNECTING_MS)
-        expect(clients.get_by_role('link', name='pipeline')).to_be_visible()
-        expect(clients.get_by_role('link', name='research-bot')).to_have_count(0)
-    finally:
-        context.close()
+            expect(page.get_by_text('Lumen cannot reach its database.')).to_be_visible(timeout=RECONNECTING_MS)
+            expect(page.get_by_text('research-bot').first).to_be_visible()
+        clients.get_by_role('searchbox').fill('pipeline')
+        connection.execute('alter database recovering allow_connections true')
+    server.json('client', 'create', 'pipeline')
+    for page in (clients, client):
+        expect(page.get_by_text('Lumen cannot reach its database.')).to_be_hidden(timeout=RECONNECTING_MS)
+    expect(clients.get_by_role('link', name='pipeline')).to_be_visible()
+    expect(clients.get_by_role('link', name='research-bot')).to_have_count(0)

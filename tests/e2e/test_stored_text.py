@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Page, Request, expect
 
 import models
 from lumen.database import Database, now
 from lumen.identity import sessions
 from tests.e2e.conftest import TIMEOUT_MS
+from tests.e2e.profiles import Profiles
 from tests.e2e.serving import Server
 
 T = TypeVar('T')
@@ -69,19 +70,17 @@ clients: {{default: {{max: 100, refresh: 0, starting: 100}}}}
 class Planted:
     """A served installation full of such texts, and browsers on it that notice whatever goes wrong."""
 
-    def __init__(self, server: Server, browser: Browser):
+    def __init__(self, server: Server, profiles: Profiles):
         self.server = server
         self.wrong: list[str] = []
-        self._browser = browser
-        self._contexts: list[BrowserContext] = []
+        self._profiles = profiles
         self.clients, self.admin, self.manager = self._change(_plant)
 
     def page(self, user_id: int | None, *, width: int = 1280) -> Page:
         """A new browser profile, signed in as a user."""
         size = {'width': width, 'height': 900}
-        context = self._browser.new_context(base_url=self.server.address, viewport=size, reduced_motion='reduce')  # type: ignore[arg-type]
+        context = self._profiles.take(self.server.address, viewport=size, reduced_motion='reduce')
         context.set_default_timeout(TIMEOUT_MS)
-        self._contexts.append(context)
         if user_id is not None:
             cookie = self._change(lambda: sessions.start(user_id))
             context.add_cookies([{'name': sessions.COOKIE, 'value': cookie, 'url': self.server.address}])
@@ -103,10 +102,6 @@ class Planted:
         assert width <= room, f'{page.url} scrolls sideways: {width} in {room}'
         assert not set('\u202a\u202b\u202d\u202e\u2066\u2067\u2068\x00') & set(page.inner_text('body') + page.title())
         assert self.wrong == []
-
-    def close(self) -> None:
-        while self._contexts:
-            self._contexts.pop().close()
 
     def _note(self, what: str) -> None:
         # A page that is meant to answer 403 or 404 makes the browser itself complain.
@@ -163,19 +158,18 @@ def _made(moment: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope='module')
-def planted_once(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Planted]:
+def planted_once(tmp_path_factory: pytest.TempPathFactory, profiles_once: Profiles) -> Iterator[Planted]:
     server = Server(tmp_path_factory.mktemp('planted'))
     server.configuration.write_text(CONFIGURATION)
     server.start()
-    yield Planted(server, browser)
+    yield Planted(server, profiles_once)
     server.stop()
     assert 'Traceback' not in server.log.read_text()
 
 
 @pytest.fixture
-def planted(planted_once: Planted) -> Iterator[Planted]:
-    yield planted_once
-    planted_once.close()
+def planted(planted_once: Planted, profiles: Profiles) -> Planted:
+    return planted_once
 
 
 def settle(page: Page) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from lumen.identity.sessions import COOKIE
 from tests.e2e import chromium
+from tests.e2e.profiles import Profiles
 from tests.lumen_ui.pages.client.site import Site
 
 expect.set_options(timeout=10_000)
@@ -38,15 +39,18 @@ def row(page: Page, table: str, name: str) -> Locator:
     return page.get_by_role('region', name=table).get_by_role('row', name=name)
 
 
+@pytest.fixture(scope='package')
+def profiles(browser: Browser) -> Profiles:
+    return Profiles(browser)
+
+
 @pytest.fixture
-def visit(browser: Browser, site: Site) -> Iterator[Visit]:
+def visit(profiles: Profiles, site: Site) -> Iterator[Visit]:
     """Opens the page of a client, signed in as somebody: `visit(client_id, GRACE)`."""
-    contexts: list[BrowserContext] = []
     faults: list[str] = []
 
     def open_page(path: int | str, email: str, **options: Any) -> Page:
-        context = browser.new_context(base_url=site.address, **options)
-        contexts.append(context)
+        context = profiles.take(site.address, **options)
         context.add_cookies([{'name': COOKIE, 'value': site.sign_in(email), 'url': site.address}])
         page = context.new_page()
         page.on('pageerror', lambda error: faults.append(str(error)))
@@ -54,6 +58,5 @@ def visit(browser: Browser, site: Site) -> Iterator[Visit]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    profiles.give_back()
     assert faults == []
