@@ -50,7 +50,7 @@ def visit(profiles: Profiles, site: Site) -> Iterator[Visit]:
     faults: list[str] = []
 
     def open_page(path: int | str, email: str, **options: Any) -> Page:
-        context = profiles.take(site.address, **options)
+        context = profiles.take(site.address, **({'reduced_motion': 'reduce'} | options))
         context.add_cookies([{'name': COOKIE, 'value': site.sign_in(email), 'url': site.address}])
         page = context.new_page()
         page.on('pageerror', lambda error: faults.append(str(error)))
