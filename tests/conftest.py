@@ -22,6 +22,13 @@ MEMORY = Path('/dev/shm')  # noqa: S108 - pytest makes its folders there with na
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4_000_000_000:
     tempfile.tempdir = str(MEMORY)
 
+# Traffic is plain HTTP to this machine, so nobody need be trusted. An HTTP client would read all authorities when it is
+# made, which takes longer than what most tests ask of it.
+NO_AUTHORITIES = Path(tempfile.gettempdir()) / 'lumen-no-authorities'
+NO_AUTHORITIES.mkdir(exist_ok=True)
+os.environ.pop('SSL_CERT_FILE', None)
+os.environ['SSL_CERT_DIR'] = str(NO_AUTHORITIES)
+
 SLOWEST_FIRST = (
     'tests/e2e/test_accessibility.py',
     'tests/e2e/test_stored_text.py',
