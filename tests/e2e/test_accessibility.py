@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     'dark': {'runOnly': {'type': 'rule', 'values': ['color-contrast', 'scrollable-region-focusable', 'target-size']}},
 }
 
+RUN = '([part, options]) => axe.run(part, options).then((found) => found.violations)'
 FLATTEN = """(position) => {
     for (const part of document.querySelectorAll('.q-dialog, .q-dialog__inner')) part.style.position = position;
 }"""
@@ -42,11 +43,12 @@ class Inspector(Camera):
         dialog = await self.page.locator('.q-dialog .dialog').count()
         await self.page.evaluate(FLATTEN, 'static')
         # Behind an open dialog nothing can be reached.
-        results = await Axe().run(self.page, context='.q-dialog' if dialog else None, options=OPTIONS[mode])
+        part = '.q-dialog' if dialog else 'html'
+        violations = await self.page.evaluate(RUN, [part, OPTIONS[mode] | {'resultTypes': ['violations']}])
         await self.page.evaluate(FLATTEN, '')
         self.seen[f'{what} {self.suffix}'] = [
             f'{violation["id"]}: {violation["help"]}: {node["html"][:200]}'
-            for violation in results.response['violations']
+            for violation in violations
             for node in violation['nodes']
         ]
 
@@ -63,6 +65,7 @@ async def inspect(server: Server, institution: Institution, seen: dict[str, list
                 reduced_motion='reduce',
                 locale='en-US',
             )
+            await context.add_init_script(Axe().axe_script)
             page = await context.new_page()
             inspector = Inspector(context, page, page, server.directory, f'{mode}-{width}')
             inspector.seen = seen
