@@ -196,23 +196,25 @@ def test_no_page_runs_or_breaks_on_what_others_wrote(planted: Planted, width: in
             planted.check(page)
 
 
-# Each client has managers and keys that are called each of the texts, so one client a width shows them all.
-@pytest.mark.parametrize(('width', 'name'), [(1280, 'runs'), (375, 'long')])
-def test_no_dialog_runs_or_breaks_on_what_others_wrote(planted: Planted, width: int, name: str):
+# Each client has managers and keys that are called each of the texts, so one client shows them all. On a telephone it
+# is the long one that may break a dialog.
+@pytest.mark.parametrize(('width', 'name', 'rows'), [(1280, 'runs', ''), (375, 'long', 'x' * 50)])
+def test_no_dialog_runs_or_breaks_on_what_others_wrote(planted: Planted, width: int, name: str, rows: str):
     page = planted.page(planted.admin, width=width)
     page.goto(f'/clients/{planted.clients[name]}')
     settle(page)
-    for button in ('Rename', 'Deactivate', 'Add manager', 'New key'):
-        page.get_by_role('button', name=button, exact=True).click()
+    for button in ('Rename', 'Deactivate', 'Add manager', 'New key', 'Acknowledge'):
+        page.locator('button:visible', has_text=button).first.click()
         look(planted, page)
     for region, word in (
         ('Managers', 'Make owner'),
         ('Managers', 'Remove'),
         ('API keys', 'Rotate'),
         ('API keys', 'Revoke'),
-        ('Model access', 'Acknowledge'),
     ):
-        buttons = page.get_by_role('region', name=region).locator('button:visible', has_text=word)
+        table = page.get_by_role('region', name=region)
+        buttons = table.get_by_role('row').filter(has_text=rows).locator('button:visible', has_text=word)
+        assert buttons.count() > 0
         for number in range(buttons.count()):
             buttons.nth(number).click()
             look(planted, page)
