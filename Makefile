@@ -22,9 +22,10 @@ help: ## list the targets
 run: venv-run
 	@exec $(PYTHON) app.py serve --host '$(HOST)' --port '$(PORT)'
 
+# Compiled tests are kept, or every process would compile them all anew.
 test: venv-test
 	@$(PYTHON) -m tests.e2e.chromium
-	@$(PYTHON) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: venv-test
 	$(PYTHON) -m ruff check

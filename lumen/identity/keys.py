@@ -174,8 +174,8 @@ def revoke_key(actor: Actor, key_id: int, *, settings: Settings) -> KeyRow:
             'key.revoked',
             account_id=row.account_id,
             subject=row.hint,
-            before={'state': before},
-            after={'state': 'revoked'},
+            before={'name': row.name, 'state': before},
+            after={'name': row.name, 'state': 'revoked'},
         )
     return _row(row, moment)
 

@@ -100,6 +100,11 @@ def _key_created(event: Event) -> str:
     return f'made the key "{event.after.get("name")}" ({event.subject})'
 
 
+def _key_revoked(event: Event) -> str:
+    name = event.before.get('name')
+    return f'revoked the key "{name}" ({event.subject})' if name else f'revoked the key {event.subject}'
+
+
 def _key_rotated(event: Event) -> str:
     old = 'works on for a while' if event.after.get('works_until') else 'stopped working'
     return f'rotated the key "{event.before.get("name")}": {event.after.get("hint")} is new, {event.subject} {old}'
@@ -119,7 +124,7 @@ SENTENCES: Mapping[str, Callable[[Event], str]] = {
     'client.activated': lambda event: 'activated the client',
     'client.deactivated': lambda event: 'deactivated the client',
     'key.created': _key_created,
-    'key.revoked': lambda event: f'revoked the key {event.subject}',
+    'key.revoked': _key_revoked,
     'key.rotated': _key_rotated,
     'manager.added': _manager_added,
     'manager.removed': _manager_removed,

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.e2e import chromium
-from tests.e2e.profiles import Profiles
+from tests.e2e.profiles import PROCESS_PER_SITE, Profiles
 from tests.e2e.serving import Server
 
 TIMEOUT_MS = 15_000
@@ -62,7 +62,7 @@ def browser() -> Iterator[Browser]:
     path = chromium.find()
     assert path, 'no Chromium; `make test` installs one'
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
+        browser = playwright.chromium.launch(executable_path=path, args=[*chromium.FLAGS, PROCESS_PER_SITE])
         yield browser
         browser.close()
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext
 
+PROCESS_PER_SITE = '--process-per-site'
+"""A browser that is started with it does not start anew for every page."""
+
 
 class Profiles:
     """Reading NiceGUI's scripts anew costs a browser more than all else that a test does with it."""
@@ -22,6 +25,7 @@ class Profiles:
         context = self._free[kind].pop() if self._free[kind] else None
         if context is None:
             context = self._browser.new_context(base_url=address, **options)
+            context.new_page().goto('/favicon.ico')  # stays open, and with it the process that later pages share
         self._taken.append((kind, context))
         return context
 
@@ -29,7 +33,7 @@ class Profiles:
         """All that were taken."""
         while self._taken:
             kind, context = self._taken.pop()
-            for page in context.pages:
+            for page in context.pages[1:]:
                 page.close()
             context.clear_cookies()
             self._free[kind].append(context)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import count
 
 import models
+from lumen.database import now
 from lumen.identity import people, sessions
 from lumen.identity.keys import revoke_key
 from lumen.identity.permissions import Role
 from lumen.records import managers
+from lumen.records.history import PAGE_SIZE
 from tests.lumen_ui.pages.client.site import ADA, Site
 
 ADMIN = ADA
@@ -67,6 +69,7 @@ class Stage:
         name = f'walk {next(self._numbers)}'
         client_id = self.site.client(name, managed_by=(owner, MANAGER, PERSON))
         old = self.site.key(client_id, 'an old key')
+        self.site.write(_long_ago, client_id)
         self.site.act(revoke_key, old.id)
         self.site.key(client_id, 'the key')
         return client_id
@@ -91,6 +94,14 @@ class Stage:
 
     def newest(self) -> int:
         return self.site.write(_newest)
+
+
+def _long_ago(client_id: int) -> None:
+    """So much happened since the client was made that its page does not show that any more."""
+    event = {'at': now(), 'actor': ADMIN, 'via': 'page', 'action': 'client.activated', 'account': client_id}
+    models.AuditEvent.insert_many(
+        [event | {'subject': '', 'before': '{}', 'after': '{}'} for _ in range(PAGE_SIZE)]
+    ).execute()
 
 
 def _newest() -> int:

@@ -152,7 +152,14 @@ CHANGES = (
     ),
     Change(
         'identity.keys.revoke_key',
-        lambda t, made, at: [Event('key.revoked', hint(t.key_id), {'state': 'active'}, {'state': 'revoked'})],
+        lambda t, made, at: [
+            Event(
+                'key.revoked',
+                hint(t.key_id),
+                {'name': 'key', 'state': 'active'},
+                {'name': 'key', 'state': 'revoked'},
+            )
+        ],
     ),
     Change(
         'identity.rotation.rotate_key',

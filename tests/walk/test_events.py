@@ -108,6 +108,7 @@ CLIENT = {
     'click Revoke KEY': 'revoke a key',
     'click Acknowledge MODEL': 'acknowledge a model',
     'update:modelValue Show revoked': 'see revoked keys',
+    'click Show older': 'see older history',
 }
 DIALOGS = {
     'Rename': {'submit form', 'update:value Name'},

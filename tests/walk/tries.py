@@ -97,6 +97,10 @@ async def show_revoked(tab: Tab) -> None:
     await tab.fire('update:modelValue', 'Show revoked', True)
 
 
+async def show_older(tab: Tab) -> None:
+    await tab.fire('click', 'Show older')
+
+
 async def search_clients(tab: Tab) -> None:
     await tab.fire('update:value', 'Search by name', 'nothing is called so')
 
@@ -116,5 +120,6 @@ TRIES = (
     Try('revoke a key', Action.MANAGE_KEYS, revoke_key, 'key.revoked'),
     Try('acknowledge a model', Action.ACKNOWLEDGE, acknowledge, 'model.acknowledged'),
     Try('see revoked keys', Action.SEE_CLIENT, show_revoked, shows='an old key'),
+    Try('see older history', Action.SEE_CLIENT, show_older, shows='created the client'),
 )
 assert PERSON.startswith(PERSON_NAME.lower())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nicegui import ui
+
 from lumen.records.history import PAGE_SIZE, Event
 from lumen_ui.components.live_table import Column, LiveTable, Show, cell
 from lumen_ui.components.markup import tag
@@ -14,11 +16,17 @@ COLUMNS = (Column('When'), Column('Who'), Column('What'))
 
 
 def history(page: OpenClient) -> None:
-    with section('History', f'The last {PAGE_SIZE} changes to this client.'):
+    async def show_older() -> None:
+        page.history_length += PAGE_SIZE
+        await page.refresh()
+
+    with section('History', 'What was changed here, by whom, newest first.'):
         table = LiveTable('History', COLUMNS, _build)
+        older = ui.button('Show older', on_click=show_older).props('flat no-caps').classes('self-start')
 
     def show(view: ClientView) -> None:
         table.show({event.id: event for event in view.history})
+        older.set_visibility(view.has_older)
 
     page.on_change(show)
 

@@ -9,6 +9,7 @@ import structlog
 from nicegui import ui
 
 from lumen.errors import DatabaseUnavailable, LumenError
+from lumen.records.history import PAGE_SIZE
 from lumen.records.pulse import Pulse, pulse_of_client
 from lumen_ui.guard import Visitor
 from lumen_ui.pages.client.view import ClientView, load
@@ -30,6 +31,7 @@ class OpenClient:
         self.view = view
         self.content = content
         self.show_revoked = False
+        self.history_length = PAGE_SIZE
         self._shows: list[Callable[[ClientView], None]] = []
         self._lost: list[Callable[[LumenError], None]] = []
         self._asked = 0
@@ -91,8 +93,14 @@ class OpenClient:
     def _newer(self, known: Pulse) -> tuple[Pulse, ClientView] | None:
         """Within a read: what there is to see, None when that would be the same as at `known`."""
         visitor, settings = self.visitor, self.visitor.settings
-        felt = (*pulse_of_client(visitor.actor, self.client_id), settings, self.show_revoked)
+        felt = (*pulse_of_client(visitor.actor, self.client_id), settings, self.show_revoked, self.history_length)
         if felt == known:
             return None
-        view = load(visitor.actor, self.client_id, settings=settings, include_revoked=self.show_revoked)
+        view = load(
+            visitor.actor,
+            self.client_id,
+            settings=settings,
+            include_revoked=self.show_revoked,
+            history_length=self.history_length,
+        )
         return felt, view

@@ -13,7 +13,7 @@ from lumen.records import health as healths
 from lumen.records.acknowledgements import Acceptance
 from lumen.records.clients import ClientDetail
 from lumen.records.health import Health
-from lumen.records.history import Event, history_of
+from lumen.records.history import PAGE_SIZE, Event, history_of
 from lumen.records.managers import ManagerRow, managers_of
 from lumen.records.usage import ModelUsage, model_usage
 
@@ -45,6 +45,8 @@ class ClientView:
     keys: list[KeyRow]
     models: list[ModelRow]
     history: list[Event]
+    has_older: bool
+    """Whether more happened before what `history` begins with."""
 
     def may(self, action: Action) -> bool:
         return action in self.client.may
@@ -55,16 +57,25 @@ class ClientView:
         return next((model.name for model in self.models if model.access in usable), None)
 
 
-def load(actor: Actor, client_id: int, *, settings: Settings, include_revoked: bool = False) -> ClientView:
+def load(
+    actor: Actor,
+    client_id: int,
+    *,
+    settings: Settings,
+    include_revoked: bool = False,
+    history_length: int = PAGE_SIZE,
+) -> ClientView:
     """Within a read. Raises NotFound for a client that does not exist or is not the actor's."""
     client = clients.get(actor, client_id, settings=settings)
+    events = history_of(actor, client_id, settings=settings, limit=history_length + 1)
     used = model_usage(actor, client_id, settings=settings)
     return ClientView(
         client=client,
         managers=managers_of(actor, client_id, settings=settings),
         keys=keys_of(actor, client_id, settings=settings, include_revoked=include_revoked),
         models=_models(client.handle, used, acknowledgements.accepted(client_id), healths.seen(), settings),
-        history=history_of(actor, client_id, settings=settings),
+        history=events[:history_length],
+        has_older=len(events) > history_length,
     )
 
 

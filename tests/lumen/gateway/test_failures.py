@@ -73,6 +73,15 @@ def test_what_is_the_callers_fault_is_passed_on_as_it_is(run: Run, scripted: Scr
     running.assert_settled()
 
 
+def test_our_key_is_cut_from_what_is_passed_on(run: Run, scripted: ScriptedServer):
+    scripted.script.status = 400
+    scripted.script.parts = [b'{"error": {"message": "Bearer upstream-secret may not ask for that"}}']
+    response = call(run(configured(scripted.address)))
+    assert scripted.script.received_headers[-1]['authorization'] == 'Bearer upstream-secret'
+    assert response.status_code == 400
+    assert response.json()['error']['message'] == 'Bearer ... may not ask for that'
+
+
 def test_a_server_that_is_not_there(run: Run):
     running = run(configured('http://127.0.0.1:9'))
     response = call(running)

@@ -51,7 +51,7 @@ def test_the_life_of_a_client_reads_as_sentences(database: Database, clock: Cloc
         f'made the key "ci" ({hints[0]})',
         f'rotated the key "ci": {hints[1]} is new, {hints[0]} works on for a while',
         f'rotated the key "ci": {hints[2]} is new, {hints[1]} stopped working',
-        f'revoked the key {hints[2]}',
+        f'revoked the key "ci" ({hints[2]})',
         'made amy@example.org the owner',
         'removed amy@example.org from its managers',
         'left its managers',

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from lumen.identity.sessions import COOKIE
 from tests.e2e import chromium
-from tests.e2e.profiles import Profiles
+from tests.e2e.profiles import PROCESS_PER_SITE, Profiles
 from tests.lumen_ui.pages.client.site import Site
 
 expect.set_options(timeout=10_000)
@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope='package')
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=[*chromium.FLAGS, PROCESS_PER_SITE])
         yield browser
         browser.close()
 
