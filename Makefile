@@ -25,7 +25,7 @@ run: venv-run
 # Compiled tests are kept, or every process would compile them all anew.
 test: venv-test
 	@$(PYTHON) -m tests.e2e.chromium
-	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: venv-test
 	$(PYTHON) -m ruff check

@@ -34,11 +34,13 @@ SLOWEST_FIRST = (
     'tests/e2e/test_stored_text.py',
     'tests/walk/test_events.py',
     'tests/e2e/test_serving.py',
+    'tests/lumen/gateway/',
     'tests/e2e/',
     'tests/lumen_ui/',
     'tests/walk/',
 )
-"""Files are handed to the cores in this order, so that none is left working alone on a slow one at the end."""
+"""Files are handed to the processes in this order, so that none is left working alone on a slow one at the end, and those
+that wait much (for a gateway to stop) are worked on beside those that compute much (in a browser)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

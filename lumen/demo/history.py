@@ -79,8 +79,8 @@ def _of_key(random: Random, account: PastAccount, staff: Staff, planned_key: Pla
                 key.revoked_at,
                 account_id=account.id,
                 subject=key.hint,
-                before={'state': 'active'},
-                after={'state': 'revoked'},
+                before={'name': key.name, 'state': 'active'},
+                after={'name': key.name, 'state': 'revoked'},
             )
         )
     return found

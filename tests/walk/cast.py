@@ -98,7 +98,7 @@ class Stage:
 
 def _long_ago(client_id: int) -> None:
     """So much happened since the client was made that its page does not show that any more."""
-    event = {'at': now(), 'actor': ADMIN, 'via': 'page', 'action': 'client.activated', 'account': client_id}
+    event = {'at': now(), 'actor': ADMIN, 'via': 'page', 'action': 'key.created', 'account': client_id}
     models.AuditEvent.insert_many(
         [event | {'subject': '', 'before': '{}', 'after': '{}'} for _ in range(PAGE_SIZE)]
     ).execute()

@@ -179,8 +179,8 @@ async def test_every_event_of_a_clients_page_and_its_dialogs_is_known(stage: Sta
                 if listener['type'] == 'click' and 'hidden' not in (element.get('class') or ())
             ]
             for identity, listener, name in buttons:
-                if name == 'Skip to content':
-                    continue
+                if name in ('Skip to content', 'Show older'):
+                    continue  # which open nothing
                 dialogs.setdefault(name, set()).update(await events_of_dialog(tab, identity, listener))
     assert found == FRAME | CLIENT.keys()
     # *Activate* is only seen on the page of a deactivated client; its dialog is made by the code of *Deactivate*.
