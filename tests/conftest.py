@@ -39,8 +39,8 @@ SLOWEST_FIRST = (
     'tests/lumen_ui/',
     'tests/walk/',
 )
-"""Files are handed to the processes in this order, so that none is left working alone on a slow one at the end, and those
-that wait much (for a gateway to stop) are worked on beside those that compute much (in a browser)."""
+"""Files are handed to the processes in this order, so that none is left working alone on a slow one at the end, and
+those that wait much (for a gateway to stop) are worked on beside those that compute much (in a browser)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -104,6 +104,16 @@ def postgresql_template(postgresql_server: str) -> str:
     return name
 
 
+@pytest.fixture(scope='session')
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file that tests copy."""
+    path = tmp_path_factory.mktemp('template') / 'lumen.db'
+    database = Database(f'sqlite:///{path}')
+    schema.migrate(database)
+    database.close()
+    return path
+
+
 def _named(address: str, name: str) -> str:
     return address.replace('/postgres?', f'/{name}?')
 
@@ -112,17 +122,14 @@ def _named(address: str, name: str) -> str:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a fresh, migrated database, once for each engine."""
     if request.param == 'sqlite':
-        url = f'sqlite:///{tmp_path}/lumen.db'
-        database = Database(url)
-        schema.migrate(database)
-        database.close()
-        yield url
+        shutil.copyfile(request.getfixturevalue('sqlite_template'), tmp_path / 'lumen.db')
+        yield f'sqlite:///{tmp_path}/lumen.db'
         return
     server = request.getfixturevalue('postgresql_server')
     template = request.getfixturevalue('postgresql_template')
     name = f'lumen_{uuid4().hex}'
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'create database {name} template {template}')
+        connection.execute(f'create database {name} template {template} strategy file_copy')
         yield _named(server, name)
         connection.execute(f'drop database {name} with (force)')
 

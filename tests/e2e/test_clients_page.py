@@ -393,20 +393,3 @@ def test_nothing_moves_for_those_who_asked_for_no_motion(browser: Browser, serve
         page.close()
     assert longest[0] < 0.001
     assert longest[1] > 0.1
-
-
-def test_who_waits_for_the_database_sees_that_something_is_under_way(page: Page, server: Server):
-    server.json('client', 'create', 'slow-bot')
-    sign_in(page, ADMIN, '/clients')
-    expect(page.get_by_role('link', name='slow-bot')).to_be_visible()
-    expect(page.locator('.busy')).to_be_hidden()
-    shown = page.evaluate_handle(
-        """() => {
-            const shown = [], bar = document.querySelector(".busy");
-            new MutationObserver(() => shown.push(!bar.classList.contains("hidden"))).observe(bar, {attributes: true});
-            return shown;
-        }"""
-    )
-    page.get_by_role('searchbox').fill('slow')
-    page.wait_for_function('(shown) => shown.includes(true) && shown.at(-1) === false', arg=shown)
-    expect(page.locator('.busy')).to_be_hidden()

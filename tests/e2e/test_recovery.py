@@ -99,11 +99,15 @@ def test_who_presses_before_a_page_is_connected_or_as_it_comes_back_is_not_alarm
     expect(alarm).to_have_count(0)
 
 
+def named(postgresql_server: str) -> str:
+    return postgresql_server.replace('/postgres?', '/recovering?')
+
+
 @pytest.fixture
 def on_postgresql(tmp_path: Path, postgresql_server: str) -> Iterator[Server]:
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
         connection.execute('create database recovering')
-    server = Server(tmp_path, database_url=postgresql_server.replace('/postgres?', '/recovering?'))
+    server = Server(tmp_path, database_url=named(postgresql_server))
     assert server.lumen('migrate').returncode == 0
     server.start()
     yield server
@@ -135,3 +139,21 @@ def test_open_pages_say_when_they_may_be_old_and_recover_with_the_database(
         expect(page.get_by_text('Lumen cannot reach its database.')).to_be_hidden(timeout=RECONNECTING_MS)
     expect(clients.get_by_role('link', name='pipeline')).to_be_visible()
     expect(clients.get_by_role('link', name='research-bot')).to_have_count(0)
+
+
+def test_who_waits_for_the_database_sees_that_something_is_under_way(
+    profiles: Profiles, on_postgresql: Server, postgresql_server: str
+):
+    on_postgresql.json('client', 'create', 'slow-bot')
+    page = profiles.take(on_postgresql.address, reduced_motion='reduce').new_page()
+    sign_in(page, ADMIN, '/clients')
+    expect(page.get_by_role('link', name='slow-bot')).to_be_visible()
+    busy = page.locator('.busy')
+    expect(busy).to_be_hidden()
+    with psycopg.connect(named(postgresql_server)) as connection:
+        connection.execute('lock table account in access exclusive mode')
+        page.get_by_role('searchbox').fill('nobody')
+        expect(busy).to_be_visible()
+        expect(page.get_by_role('link', name='slow-bot')).to_be_visible()
+    expect(page.get_by_text('No client matches')).to_be_visible()
+    expect(busy).to_be_hidden()
