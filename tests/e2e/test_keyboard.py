@@ -27,10 +27,14 @@ FOCUSED = """() => {
     };
 }"""
 
+SETTLED = """() => !document.querySelector('.q-dialog') || document.activeElement.closest('.q-dialog')"""
+"""A dialog has taken the focus, or is gone and has given it back."""
+
 
 def tab_to(page: Page, name: str, *, key: str = 'Tab') -> None:
     """Press Tab until the focus is on what a person calls `name`. Each stop on the way must be visible as one."""
     met = []
+    page.wait_for_function(SETTLED)
     for _ in range(STEPS):
         page.keyboard.press(key)
         focused = page.evaluate(FOCUSED)
