@@ -90,10 +90,10 @@ class Stage:
             self.site.write(sessions.end, cookie)
 
     def audited(self, after: int) -> list[tuple[str, str, int | None]]:
-        return self.site.write(_since, after)
+        return self.site.database.read_now(_since, after)
 
     def newest(self) -> int:
-        return self.site.write(_newest)
+        return self.site.database.read_now(_newest)
 
 
 def _long_ago(client_id: int) -> None:

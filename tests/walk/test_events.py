@@ -36,14 +36,14 @@ async def attempt(stage: Stage, player: Player, what: Try) -> bool:
 
 async def outcome(stage: Stage, tab: Tab, what: Try, before: int, said: int) -> bool:
     """Wait until the server has said yes or no."""
-    for _ in range(1000):
+    for _ in range(500):
         if what.audited and any(action == what.audited for _, action, _ in stage.audited(before)):
             return True
         if what.shows and what.shows in tab.text_since(said):
             return True
         if tab.was_refused:
             return False
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
     raise AssertionError(f'{what.name}: no answer; {tab.said[said:]}')
 
 

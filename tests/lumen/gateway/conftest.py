@@ -6,8 +6,7 @@ import asyncio
 import json
 import os
 import re
-import subprocess
-import sys
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,23 +29,21 @@ from lumen.ledger import Ledger
 from lumen.ledger.check import differences
 from lumen.server.http import Http
 from tests.conftest import wait_until
+from tests.e2e.launching import APP, Launched
 from tests.lumen import factories
-
-ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
 def echo_process(*options: str) -> Iterator[str]:
     """`lumen echo` in a process of its own; its base address."""
-    command = [sys.executable, str(ROOT / 'app.py'), 'echo', '--port', '0', *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ.copy()) as process:
+    process = Launched(('echo', '--port', '0', *options), APP.parent, os.environ, Path(os.devnull))
+    with process.stdout:
         try:
-            assert process.stdout is not None
             found = re.search(r'http://\S+', process.stdout.readline())
             assert found is not None
             yield found.group()
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
             process.wait(timeout=20)
 
 
