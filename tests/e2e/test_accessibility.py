@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     'dark': {'runOnly': {'type': 'rule', 'values': ['color-contrast', 'scrollable-region-focusable', 'target-size']}},
 }
 
+DRAWN = """(dark) => document.body.matches('.body--dark') === dark && !document.getAnimations().length"""
 RUN = '([part, options]) => axe.run(part, options).then((found) => found.violations)'
 FLATTEN = """(position) => {
     for (const part of document.querySelectorAll('.q-dialog, .q-dialog__inner')) part.style.position = position;
@@ -41,6 +42,7 @@ class Inspector(Camera):
     async def take(self, what: str, part: Locator | None = None, *, whole: bool = True) -> None:
         mode = self.suffix.partition('-')[0]
         dialog = await self.page.locator('.q-dialog .dialog').count()
+        await self.page.wait_for_function(DRAWN, arg=mode == 'dark')
         await self.page.evaluate(FLATTEN, 'static')
         # Behind an open dialog nothing can be reached.
         part = '.q-dialog' if dialog else 'html'
