@@ -114,7 +114,7 @@ class _Stream:
                 content = event.raw
                 if event.data is not None and event.data.strip() == DONE:
                     if not self._reports(events[number + 1 :]) and not self._settling.has_usage:
-                        events += await self._late(arriving)
+                        events += await self._late(arriving)  # which this loop goes on to, too
                     await _settled(self._settling, 'success', 200)
                     self._is_done = True
                 elif event.data is not None:

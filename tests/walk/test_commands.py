@@ -11,7 +11,6 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from lumen import schema
 from lumen.cli import command_line
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
@@ -61,19 +60,9 @@ def test_every_command_is_known():
     assert set(names(command_line)) == COMMANDS.keys() | OF_THE_MACHINE
 
 
-@pytest.fixture(scope='module')
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database to copy. One engine is enough: the functions behind the commands are walked on both."""
-    path = tmp_path_factory.mktemp('migrated') / 'lumen.db'
-    database = Database(f'sqlite:///{path}')
-    schema.migrate(database)
-    database.close()
-    return path
-
-
 @pytest.fixture
-def settings(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    shutil.copy(migrated, tmp_path / 'lumen.db')
+def settings(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    shutil.copy(sqlite_template, tmp_path / 'lumen.db')
     path = tmp_path / 'config.yaml'
     path.write_text(CONFIGURATION)
     environment = {
