@@ -18,7 +18,7 @@ COLUMNS = (Column('When'), Column('Who'), Column('What'))
 def history(page: OpenClient) -> None:
     async def show_older() -> None:
         page.history_length += PAGE_SIZE
-        await page.refresh()
+        await page.keep_true()
 
     with section('History', 'What was changed here, by whom, newest first.'):
         table = LiveTable('History', COLUMNS, _build)

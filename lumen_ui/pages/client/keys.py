@@ -63,7 +63,7 @@ class Keys:
 
     async def _toggle(self) -> None:
         self._page.show_revoked = bool(self._revoked.value)
-        await self._page.refresh()
+        await self._page.keep_true()
 
     def _show(self, view: ClientView) -> None:
         may_manage = view.may(Action.MANAGE_KEYS)

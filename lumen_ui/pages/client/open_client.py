@@ -57,7 +57,7 @@ class OpenClient:
         self._lost.append(tell)
 
     async def keep_true(self) -> None:
-        """For the timer: show what is true now, when something changed or the time has come."""
+        """Show what is true now, when something changed (what is asked for, too) or the time has come."""
         try:
             await self._read_and_show(self._pulse if time.monotonic() < self._due else ())
         except DatabaseUnavailable as error:
