@@ -1,0 +1,89 @@
+"""An installation of Lumen to measure: one priced model, clients with a pool that lasts, a key each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+import models
+from lumen import schema
+from lumen.config.settings import Settings
+from lumen.config.source import Configuration
+from lumen.database import Database
+from lumen.identity import keys
+from lumen.ledger import pools
+
+CONFIGURATION = """
+version: 2
+app: {{encryption_key: {secret}, secret_key: {secret}-pages}}
+login: {{dev_users: [{{email: admin@example.org, name: Ada Admin}}]}}
+admins: [admin@example.org]
+models:
+  - name: bench
+    access: allowed
+    input_cost_per_million: 1000
+    output_cost_per_million: 2000
+    context_window: 8192
+    max_output_tokens: 1024
+    endpoints: [{{url: "{upstream}/v1"}}]
+clients:
+  default: {{max: 1000000, refresh: 1, starting: 1000000, model_access: {{default: allowed}}}}
+"""
+SECRET = 'measured-on-loopback-only-0123456789'
+SECRETS = {'LUMEN_SECRET_KEY': SECRET + '-pages', 'LUMEN_ENCRYPTION_KEY': SECRET}
+CHUNK = 1000
+
+
+class Installation:
+    def __init__(self, directory: Path, upstream_port: int, database_url: str = ''):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.configuration = directory / 'config.yaml'
+        self.configuration.write_text(
+            CONFIGURATION.format(upstream=f'http://127.0.0.1:{upstream_port}', secret=SECRET)
+        )
+        self.database_url = database_url or f'sqlite:///{directory}/lumen.db'
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ | {'LUMEN_CONFIG': str(self.configuration), 'DATABASE_URL': self.database_url}
+
+    def serve(self, port: int, role: str) -> list[str]:
+        """The command that serves it."""
+        return [sys.executable, '-m', 'app', 'serve', '--port', str(port), '--role', role]
+
+    def fill(self, count: int) -> Path:
+        """Make `count` clients with a key each; return the file with the keys."""
+        configuration = Configuration.load(self.configuration, self.environment, self.directory)
+        database = Database(self.database_url)
+        path = self.directory / 'keys'
+        try:
+            schema.migrate(database)
+            with path.open('w') as file:
+                numbers = iter(range(count))
+                while some := list(islice(numbers, CHUNK)):
+                    file.writelines(database.write_now(_clients, some, configuration.current))
+        finally:
+            database.close()
+        return path
+
+
+def _clients(numbers: list[int], settings: Settings) -> Iterator[str]:
+    made = []
+    for number in numbers:
+        name = f'client-{number}'
+        account_id = pools.new_account(models.CLIENT, name, name, '', 'bench', settings=settings)
+        key = keys._new_key()
+        models.ApiKey.create(
+            account=account_id,
+            name='bench',
+            digest=keys.digest(key, SECRET.encode()),
+            hint=keys.hint(key),
+            created_at=0,
+            created_by='bench',
+        )
+        made.append(f'{key}\n')
+    return iter(made)
