@@ -69,7 +69,7 @@ def parse(content: bytes) -> dict[str, Any]:
             f'The body holds more than {MAX_VALUES:,} values. Every field of an object and item of a list is one.'
         )
     try:
-        found = json.loads(content.decode('utf-8'), parse_float=_finite, parse_int=_whole, parse_constant=_constant)
+        found = _decode(content.decode('utf-8'))
     except RecursionError:
         raise _too_deep('') from None
     except ValueError:
@@ -85,7 +85,7 @@ def parse(content: bytes) -> dict[str, Any]:
 
 def dump(body: dict[str, Any]) -> bytes:
     """The object as JSON again. ASCII escapes keep even half of a surrogate pair as it came."""
-    return json.dumps(body, separators=(',', ':')).encode()
+    return _encode(body).encode()
 
 
 def _holds_too_much(content: bytes) -> bool:
@@ -130,6 +130,10 @@ def _finite(text: str) -> float:
 
 def _constant(text: str) -> NoReturn:
     raise ValueError(text)
+
+
+_decode = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=_constant).decode
+_encode = json.JSONEncoder(separators=(',', ':')).encode  # made once: making them costs more than a small body
 
 
 def _too_deep(name: str) -> Invalid:

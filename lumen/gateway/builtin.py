@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 
 from starlette.types import Message
 
@@ -18,9 +17,8 @@ class BuiltinServer:
     def __init__(self) -> None:
         self._app = echo_app()
 
-    @asynccontextmanager
-    async def post(self, path: str, content: bytes, idle_timeout_seconds: float) -> AsyncIterator[BuiltinAnswer]:
-        """Run the app on one request. Leaving the context stops it, as closing a connection would."""
+    async def post(self, path: str, content: bytes, idle_timeout_seconds: float) -> BuiltinAnswer:
+        """Run the app on one request. Closing the answer stops it, as closing a connection would."""
         messages: asyncio.Queue[Message | None] = asyncio.Queue(QUEUED_CHUNKS)
         left = asyncio.Event()
         given = False
@@ -51,34 +49,50 @@ class BuiltinServer:
                 await messages.put(None)
 
         task = asyncio.create_task(run())
+
+        def stop() -> None:
+            left.set()
+            task.cancel()
+
         try:
             head = await _next(messages, idle_timeout_seconds)
             if head is None:
                 raise UpstreamError('The model server broke off.')
-            yield BuiltinAnswer(head, messages, idle_timeout_seconds)
-        finally:
-            left.set()
-            task.cancel()
+        except BaseException:
+            stop()
+            raise
+        return BuiltinAnswer(head, messages, idle_timeout_seconds, stop)
 
 
 class BuiltinAnswer:
-    def __init__(self, head: Message, messages: asyncio.Queue[Message | None], idle_timeout_seconds: float):
+    def __init__(
+        self,
+        head: Message,
+        messages: asyncio.Queue[Message | None],
+        idle_timeout_seconds: float,
+        stop: Callable[[], None],
+    ):
         self.status: int = head['status']
         self.headers: Mapping[str, str] = {
             name.decode('latin-1').lower(): value.decode('latin-1') for name, value in head['headers']
         }
         self._messages = messages
         self._idle_timeout_seconds = idle_timeout_seconds
+        self._stop = stop
+        self._has_more = True
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
+    async def read(self) -> bytes | None:
+        while self._has_more:
             message = await _next(self._messages, self._idle_timeout_seconds)
             if message is None:
                 raise UpstreamError('The model server broke off.')
-            more = message.get('more_body', False)
+            self._has_more = message.get('more_body', False)
             if message.get('body'):
-                yield message['body']
+                return bytes(message['body'])
+        return None
+
+    def close(self) -> None:
+        self._stop()
 
 
 async def _next(messages: asyncio.Queue[Message | None], timeout_seconds: float) -> Message | None:

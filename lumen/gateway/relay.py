@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -18,13 +19,16 @@ from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.hiding import without_usage
 from lumen.gateway.settling import Settling
-from lumen.gateway.sse import Event, EventTooLarge, Parser
+from lumen.gateway.sse import Event, EventTooLarge, Parser, plain_length
 from lumen.gateway.upstream import Answer, Upstream
 from lumen.ledger import Ledger
 
 PASSED_ON = frozenset({400, 404, 413, 422})
 MAX_JSON_BYTES = 256 * 1024 * 1024
 DONE = '[DONE]'
+MARKS = tuple(map(re.compile, (rb'\[DONE\]', rb'"error"', rb'"usage"\s*:(?!\s*null)')))
+"""An event with none of them in it says nothing that Lumen acts upon; it only has text."""
+
 LATE_USAGE_SECONDS = 1
 """How long a stream that is complete waits for usage that it has not reported yet."""
 
@@ -42,7 +46,8 @@ class Relay:
         stream = _Stream(call, settling, send)
         try:
             content = request_body.dump(call.outgoing)
-            async with self._upstream.post(call.endpoint, call.operation.path, content, settling.sent) as answer:
+            answer = await self._upstream.post(call.endpoint, call.operation.path, content, settling.sent)
+            try:
                 if answer.status != 200:
                     await self._refused(call, settling, answer, send)
                 elif not answer.headers.get('content-type', '').lower().startswith('text/event-stream'):
@@ -51,6 +56,8 @@ class Relay:
                     await stream.relay(answer)
                 else:
                     raise UpstreamError('The model server answered with a stream, for which nobody asked.')
+            finally:
+                answer.close()
         except UpstreamError as error:
             if stream.has_started:
                 await stream.break_off(error)
@@ -108,8 +115,12 @@ class _Stream:
 
     async def relay(self, answer: Answer) -> None:
         arriving = self._events(answer)
-        async for events in arriving:
+        async for plain, events in arriving:
             self._settling.first_byte()
+            if plain:
+                if not self._is_done:
+                    self._settling.generated(usage.generated_bytes_in(plain))
+                await self._write(plain)
             for number, event in enumerate(events):
                 content = event.raw
                 if event.data is not None and event.data.strip() == DONE:
@@ -131,21 +142,24 @@ class _Stream:
             await self._write(b'data: ' + errors.body(error) + b'\n\n')
         await self._send({'type': 'http.response.body', 'body': b''})
 
-    async def _events(self, answer: Answer) -> AsyncIterator[list[Event]]:
-        """The events that came at once."""
-        async for chunk in answer.chunks():
-            events: list[Event] = []
-            fault = ''
+    async def _events(self, answer: Answer) -> AsyncIterator[tuple[bytes, list[Event]]]:
+        """What came at once: first events of nothing but text, as their bytes, then those to look at one by one."""
+        parser = self._parser
+        while (chunk := await answer.read()) is not None:
+            plain, events, fault = b'', list[Event](), ''
+            if parser.is_between_events and (length := plain_length(chunk, *MARKS)):
+                plain, chunk = chunk[:length], chunk[length:]
             try:
-                events.extend(self._parser.feed(chunk))
+                if chunk:
+                    events.extend(parser.feed(chunk))
             except EventTooLarge as error:
                 fault = f'The model server sent {error}.'
-            if events:
-                yield events
+            if plain or events:
+                yield plain, events
             if fault:
                 raise UpstreamError(fault)
-        if events := list(self._parser.close()):
-            yield events
+        if events := list(parser.close()):
+            yield b'', events
 
     def _read(self, event: Event) -> bytes:
         """Note what the event says of usage; return it without what the caller did not ask for."""
@@ -166,13 +180,13 @@ class _Stream:
         # An event of usage alone goes whole: SDKs stumble over one that has a name or an id but no data.
         return without_usage(event.raw) if chunk.get('choices') else b''
 
-    async def _late(self, arriving: AsyncIterator[list[Event]]) -> list[Event]:
+    async def _late(self, arriving: AsyncIterator[tuple[bytes, list[Event]]]) -> list[Event]:
         """What comes behind `[DONE]` until it reports usage, the model server closes, or it has been waited for."""
         late: list[Event] = []
         with suppress(TimeoutError, UpstreamError):  # the answer is complete without it
             async with asyncio.timeout(LATE_USAGE_SECONDS):
-                async for events in arriving:
-                    late += events
+                async for plain, events in arriving:
+                    late += [Event(plain, None), *events] if plain else events
                     if self._reports(events):
                         break
         return late
@@ -217,8 +231,12 @@ def _without_key(content: bytes, call: Call) -> bytes:
 
 async def _read(answer: Answer, settling: Settling) -> bytes:
     content = bytearray()
-    async for chunk in answer.chunks():
+    stated = answer.headers.get('content-length', '')
+    length = int(stated) if stated.isdecimal() else -1
+    while (chunk := await answer.read()) is not None:
         settling.first_byte()
+        if not content and len(chunk) == length:
+            return chunk
         content += chunk
         if len(content) > MAX_JSON_BYTES:
             raise UpstreamError('The model server answered with more than can be passed on.')

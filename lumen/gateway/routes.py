@@ -131,7 +131,7 @@ class Gateway:
             )
             await self._relay.run(call, send, has_left)
 
-        await self._calls.run(receive, work)
+        await self._calls.run(scope, receive, work)
 
     async def _models(self, request_id: str, scope: Scope, send: Send) -> None:
         identity = await self._authenticator.identify(scope['headers'])

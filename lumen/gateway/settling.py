@@ -116,7 +116,7 @@ class Settling:
         return (time.monotonic_ns() - self._started) // 1000
 
     def _note(self, outcome: str, status: int, usage: Usage) -> None:
-        log.info(
+        log.debug(
             'call',
             request_id=self._call.held.request_id,
             account=self._call.identity.account_id,

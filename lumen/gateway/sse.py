@@ -5,10 +5,12 @@ Each event keeps the bytes that it was made of, so that what is passed on is exa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 BOM = b'\xef\xbb\xbf'
+PLAIN = b'data: {'
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
@@ -33,6 +35,11 @@ class Parser:
         self._scanned = 0
         self._line_start = 0
         self._at_start = True
+
+    @property
+    def is_between_events(self) -> bool:
+        """Whether all that was fed is events that are complete."""
+        return not self._buffer
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that `chunk` completes. Raises EventTooLarge."""
@@ -81,6 +88,26 @@ class Parser:
             self._at_start = False
             text = raw.removeprefix(BOM)
         return _event(raw, text)
+
+
+def plain_length(chunk: bytes, *marks: re.Pattern[bytes]) -> int:
+    """How many bytes at the start of `chunk`, which begins between events, are events of one line of JSON each.
+
+    It ends before the first event with one of the `marks`. Such events need not be looked at one by one.
+    """
+    if not chunk.startswith(PLAIN) or b'\r' in chunk:
+        return 0
+    end = len(chunk)
+    for mark in marks:
+        if found := mark.search(chunk, 0, end):
+            end = found.start()
+    end = chunk.rfind(b'\n\n', 0, end) + 2
+    if end < 2:
+        return 0
+    ends = chunk.count(b'\n\n', 0, end)
+    if chunk.count(b'\n', 0, end) != 2 * ends or chunk.count(b'\n\n' + PLAIN, 0, end) != ends - 1:
+        return 0
+    return end
 
 
 def _next_line_end(buffer: bytearray, start: int) -> int | None:

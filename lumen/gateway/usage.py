@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -16,6 +18,9 @@ One of less, beyond the bound, is believed: the endpoint exceeded it.
 """
 
 TEXTS = ('content', 'reasoning', 'reasoning_content', 'refusal', 'text')
+GENERATED = re.compile(
+    rb'"(?:%b|name|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"' % '|'.join(TEXTS).encode()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,14 @@ def generated_bytes(answer: dict[str, Any]) -> int:
             total += sum(_length(part.get(name)) for name in TEXTS)
             total += _calls_length(part.get('tool_calls'))
             total += _calls_length([{'function': part.get('function_call')}])
+    return total
+
+
+def generated_bytes_in(events: bytes) -> int:
+    """The same of many events at once, as JSON text, without parsing it: its strings under those names."""
+    total = 0
+    for text in GENERATED.findall(events):
+        total += len(text) if b'\\' not in text else _length(json.loads(b'"%b"' % text))
     return total
 
 

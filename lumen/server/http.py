@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from lumen.server.dispatcher import error
+
+WHEN_GONE = 'lumen.when_gone'
+"""An extension of ASGI: a function that takes what to call when the connection is lost, None for nothing any more."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """The address and all headers of one request."""
@@ -31,6 +35,8 @@ class Http(HttpToolsProtocol):
 
     _is_in_head = False
     _is_refused = False
+    _is_lost = False
+    _is_missed: Callable[[], None] | None = None
     _has_progressed = False
     _head_bytes = 0
     _gathered_bytes = 0
@@ -49,8 +55,21 @@ class Http(HttpToolsProtocol):
             if self._gathered_bytes > MAX_HEAD_BYTES:
                 self.send_400_response('')
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._is_lost = True
+        if self._is_missed is not None:
+            self._is_missed()
+
+    def when_gone(self, callback: Callable[[], None] | None) -> None:
+        """Call this, nothing or something else, once the caller is gone. One request runs on a connection at a time."""
+        self._is_missed = callback
+        if callback is not None and self._is_lost:
+            callback()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope['extensions'] = {WHEN_GONE: self.when_gone}  # type: ignore[typeddict-item]  # one of our own
         self._is_in_head = self._has_progressed = True
         self._head_bytes = self._discarded_bytes = 0
 
