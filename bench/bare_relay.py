@@ -1,6 +1,6 @@
 """Lumen's gateway with its governance taken out: no key is looked up, nothing is held, charged or written down.
 
-    python -m bench.bare_relay PORT CONFIGURATION
+python -m bench.bare_relay PORT CONFIGURATION
 """
 
 from __future__ import annotations

@@ -42,9 +42,7 @@ class Installation:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.configuration = directory / 'config.yaml'
-        self.configuration.write_text(
-            CONFIGURATION.format(upstream=f'http://127.0.0.1:{upstream_port}', secret=SECRET)
-        )
+        self.configuration.write_text(CONFIGURATION.format(upstream=f'http://127.0.0.1:{upstream_port}', secret=SECRET))
         self.database_url = database_url or f'sqlite:///{directory}/lumen.db'
 
     @property

@@ -34,7 +34,7 @@ static int poller, port, key_count, next_key;
 static char **keys, *body, *path = "/v1/chat/completions";
 static size_t body_length;
 static unsigned *latencies, *first_bytes;
-static int counted, failures, statuses[600];
+static int counted, total, failures, statuses[600];
 static long long start, begin, end, passed;
 
 static long long now_us(void) {
@@ -85,6 +85,7 @@ static void join(struct connection *c) {
 
 static void finish(struct connection *c) {
     long long now = now_us();
+    total++;
     if (c->is_counted && now <= end && counted < MOST_CALLS) {
         latencies[counted] = now - c->begun;
         first_bytes[counted++] = c->first_byte;
@@ -190,9 +191,9 @@ int main(int argc, char **argv) {
     }
     qsort(latencies, counted, sizeof *latencies, ascending);
     qsort(first_bytes, counted, sizeof *first_bytes, ascending);
-    printf("{\"calls\": %d, \"seconds\": %s, \"failures\": %d, \"ok\": %d, \"chunks\": %lld, \"p50\": %u, \"p99\": %u, \"most\": %u, "
+    printf("{\"calls\": %d, \"total\": %d, \"seconds\": %s, \"failures\": %d, \"ok\": %d, \"chunks\": %lld, \"p50\": %u, \"p99\": %u, \"most\": %u, "
            "\"first_byte_p50\": %u, \"first_byte_p99\": %u}\n",
-           counted, argv[4], failures, statuses[200], passed, at(latencies, .5), at(latencies, .99), at(latencies, 1),
+           counted, total, argv[4], failures, statuses[200], passed, at(latencies, .5), at(latencies, .99), at(latencies, 1),
            at(first_bytes, .5), at(first_bytes, .99));
     return 0;
 }

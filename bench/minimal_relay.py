@@ -1,6 +1,6 @@
 """The least that a relay in Python can be, as a measure: raw ASGI on uvicorn, aiohttp to the model server, no rules.
 
-    python -m bench.minimal_relay PORT UPSTREAM
+python -m bench.minimal_relay PORT UPSTREAM
 """
 
 from __future__ import annotations

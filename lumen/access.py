@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from lumen.config.settings import Access, Model, ModelAccess, Settings
 
+MOST_DECISIONS = 100_000
+"""So many are remembered by each configuration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -26,8 +29,14 @@ class Decision:
 
 def decide(settings: Settings, kind: str, handle: str, model: Model) -> Decision:
     """The decision for one account (`kind` and case-folded `handle`) and one model."""
-    access, rule, why = _first_rule(settings, kind, handle, model)
-    return Decision(access, rule, why, needs_ack=model.needs_ack and access == 'allowed')
+    key = kind, settings.scope(kind, handle), model.name  # whom the file does not name are decided on alike
+    found: Decision | None = settings.decisions.get(key)
+    if found is None:
+        access, rule, why = _first_rule(settings, kind, handle, model)
+        found = Decision(access, rule, why, needs_ack=model.needs_ack and access == 'allowed')
+        if len(settings.decisions) < MOST_DECISIONS:
+            settings.decisions[key] = found
+    return found
 
 
 def visible(settings: Settings, kind: str, handle: str) -> list[Model]:

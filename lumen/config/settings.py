@@ -7,7 +7,7 @@ it into what is meant and say what is wrong with it.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -162,6 +162,9 @@ class AccountEntry(PoolFields):
     model_access: ModelAccess = ModelAccess()
 
 
+NO_ENTRY = AccountEntry()
+
+
 class RateLimiting(Frozen):
     limit: OptionalRate = ''
     storage_url: StorageAddress | None = None
@@ -229,6 +232,13 @@ class Settings(Frozen):
         Fields left out come from `defaults.tokens`, and what that leaves out is 0. A user without pool fields of their
         own gets the most generous pool among their groups.
         """
+        key = kind, id(self.entry(kind, handle))  # the entries live as long as the settings
+        found = self._pools.get(key)
+        if found is None:
+            found = self._pools[key] = self._pool(kind, handle)
+        return found
+
+    def _pool(self, kind: str, handle: str) -> Pool:
         entry = self.entry(kind, handle)
         own = _stated(entry)
         if kind == 'user' and not own:
@@ -239,11 +249,8 @@ class Settings(Frozen):
 
     def _named(self, kind: str, handle: str) -> tuple[str, AccountEntry]:
         if kind != 'client':
-            return self._users.get(handle, (f'users.{handle}', AccountEntry()))
-        name, named = self._clients.get(handle, ('', None))
-        if named is not None and named.model_fields_set:
-            return name, named
-        return 'clients.default', self.clients.get('default', AccountEntry())
+            return self._users.get(handle) or (f'users.{handle}', NO_ENTRY)
+        return self._clients.get(handle) or self._default
 
     @cached_property
     def _admins(self) -> frozenset[str]:
@@ -255,7 +262,21 @@ class Settings(Frozen):
 
     @cached_property
     def _clients(self) -> dict[str, tuple[str, AccountEntry]]:
-        return {name.casefold(): (f'clients.{name}', entry) for name, entry in self.clients.items()}
+        stated = ((name, entry) for name, entry in self.clients.items() if entry.model_fields_set)
+        return {name.casefold(): (f'clients.{name}', entry) for name, entry in stated}
+
+    @cached_property
+    def _default(self) -> tuple[str, AccountEntry]:
+        return 'clients.default', self.clients.get('default', NO_ENTRY)
+
+    @cached_property
+    def _pools(self) -> dict[tuple[str, int], Pool]:
+        return {}
+
+    @cached_property
+    def decisions(self) -> dict[Any, Any]:
+        """What `access.decide` found; as good as these settings."""
+        return {}
 
     @cached_property
     def _users(self) -> dict[str, tuple[str, AccountEntry]]:

@@ -244,7 +244,10 @@ async def _read(answer: Answer, settling: Settling) -> bytes:
 
 
 async def _settled(settling: Settling, outcome: str, status: int, charged: bool = True) -> None:
-    await asyncio.wrap_future(settling.settle(outcome, status, charged=charged))
+    settled = settling.settle(outcome, status, charged=charged)
+    if not settled.done():
+        await asyncio.wrap_future(settled)
+    settled.result()
 
 
 def _outcome(error: UpstreamError, otherwise: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -72,7 +72,7 @@ class Gateway:
         """Answer one HTTP request below `/v1`."""
         if scope['type'] != 'http':
             raise RuntimeError(f'/v1 speaks HTTP, not {scope["type"]}')
-        request_id = f'req_{uuid4().hex}'
+        request_id = f'req_{os.urandom(16).hex()}'
         has_begun = False
 
         async def tracked(message: Any) -> None:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
-import structlog
-
 from lumen.config.places import place_of
 from lumen.gateway.admission import Call
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
-
-log = structlog.get_logger()
 
 
 class Settling:
@@ -85,7 +81,6 @@ class Settling:
                 ),
             )
             self._health.saw(self._call.model.name, self._call.endpoint.url, outcome, status)
-            self._note(outcome, status, usage)
         return self._settled
 
     def _used(self) -> tuple[Usage, bool]:
@@ -114,16 +109,3 @@ class Settling:
 
     def _elapsed_us(self) -> int:
         return (time.monotonic_ns() - self._started) // 1000
-
-    def _note(self, outcome: str, status: int, usage: Usage) -> None:
-        log.debug(
-            'call',
-            request_id=self._call.held.request_id,
-            account=self._call.identity.account_id,
-            model=self._call.model.name,
-            outcome=outcome,
-            status=status,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            milliseconds=self._elapsed_us() // 1000,
-        )

@@ -28,7 +28,10 @@ class Answer(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
     async def read(self) -> bytes | None:
-        """What came of its body since the last time; None at its end. Raises UpstreamError when it stalls or breaks off."""
+        """What came of its body since the last time; None at its end.
+
+        Raises UpstreamError when it stalls or breaks off.
+        """
 
     def close(self) -> None: ...
 

@@ -18,9 +18,7 @@ One of less, beyond the bound, is believed: the endpoint exceeded it.
 """
 
 TEXTS = ('content', 'reasoning', 'reasoning_content', 'refusal', 'text')
-GENERATED = re.compile(
-    rb'"(?:%b|name|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"' % '|'.join(TEXTS).encode()
-)
+GENERATED = re.compile(rb'"(?:%b|name|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"' % '|'.join(TEXTS).encode())
 
 
 @dataclass(frozen=True, slots=True)

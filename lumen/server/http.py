@@ -69,7 +69,7 @@ class Http(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope['extensions'] = {WHEN_GONE: self.when_gone}  # type: ignore[typeddict-item]  # one of our own
+        self.scope['extensions'] = {WHEN_GONE: self.when_gone}  # type: ignore[dict-item]  # ours
         self._is_in_head = self._has_progressed = True
         self._head_bytes = self._discarded_bytes = 0
 
