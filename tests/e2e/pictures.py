@@ -56,6 +56,7 @@ PRESSED_WHILE_AWAY = """() => {
     window.did_handshake = false;
     sessionStorage.setItem('lumen_pressed_while_away', '1');
 }"""
+OPEN_TOO_MANY = "() => Promise.all(Array.from({ length: 125 }, () => fetch('/', { redirect: 'manual' })))"
 DRAWN = """async () => {
     await document.fonts.ready;
     const shown = [...document.images].filter((image) => image.offsetParent);
@@ -228,6 +229,13 @@ async def not_allowed(camera: Camera) -> None:
     await camera.take('error-404')
 
 
+async def too_often(camera: Camera) -> None:
+    await camera.page.evaluate(OPEN_TOO_MANY)
+    await camera.go('/help')
+    await expect(camera.page.get_by_text('Too many pages')).to_be_visible()
+    await camera.take('error-429')
+
+
 async def helping(camera: Camera) -> None:
     for topic in ('', 'clients', 'configuring-clients', 'api', 'coins'):
         await camera.go(f'/help/{topic}'.rstrip('/'))
@@ -250,6 +258,7 @@ def parts(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
         await page.get_by_label('Name', exact=True).fill('genome-annotator-2')
         await camera.take('new-client', page.locator('.dialog'))
         await camera.go(studio.client('genome-annotator'))
+        await camera.take('client', whole=False)
         await camera.take('pool', page.locator('.cards'))
         await camera.take('managers', section('Managers'))
         await page.set_viewport_size({'width': TABLE_WIDTH, 'height': 900})
@@ -394,6 +403,7 @@ async def every_view(
     await studio.all(one_client(studio), cameras)
     await studio.all(helping, cameras)
     await studio.all(not_allowed, cameras, who=USER)
+    await studio.all(too_often, cameras, who=USER)
     await ceasing(studio, cameras)
     await asyncio.to_thread(institution.break_configuration)
     await studio.all(misconfigured, cameras)
