@@ -37,6 +37,8 @@ class Visitor:
     services: Services
     person: Person
     cookie: str = field(repr=False)
+    page_due: float
+    """When the page that is being built has to know what it shows, in the seconds of the event loop."""
 
     @property
     def actor(self) -> Actor:
@@ -53,6 +55,11 @@ class Visitor:
     async def read(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in a read. Raises NotAuthenticated when the session has ended, and what `call` raises."""
         return await self.services.database.read(self._within_session, lambda: call(*args, **kwargs))
+
+    async def read_for_page(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` while the page is being built. Raises TimeoutError before the framework would give the page up."""
+        async with asyncio.timeout_at(self.page_due):
+            return await self.read(call, *args, **kwargs)
 
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in a write, and return after its commit. Raises as `read` does."""
@@ -73,9 +80,10 @@ async def visitor_of(request: Request) -> Visitor | None:
     cookie = session_cookie.read(request, services.settings)
     if not cookie:
         return None
-    async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):
+    due = asyncio.get_running_loop().time() + DATABASE_ANSWERS_WITHIN_SECONDS
+    async with asyncio.timeout_at(due):
         person = await services.database.read(_person, cookie, services.settings)
-    visitor = None if person is None else Visitor(services, person, cookie)
+    visitor = None if person is None else Visitor(services, person, cookie, due)
     request.state.visitor = visitor
     return visitor
 

@@ -74,7 +74,7 @@ def _faults(faults: tuple[str, ...]) -> None:
     lines = [f'{faults[0].partition(":")[0]} has faults; what was in force stays:', *faults[:FAULTS_SHOWN]]
     if len(faults) > FAULTS_SHOWN:
         lines.append(f'and {len(faults) - FAULTS_SHOWN} more, which the log names')
-    with tag('aside', 'announcement', role='status', aria_label='Faults of the configuration'):
+    with tag('div', 'announcement', role='status', aria_label='Faults of the configuration'):
         ui.icon('report_problem').props('aria-hidden=true')
         text('p', '\n'.join(lines), 'announcement-text')
 

@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nicegui import Client
-from starlette.requests import HTTPConnection
+from nicegui import app as pages_app
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lumen.errors import DatabaseUnavailable
 from lumen.identity import sessions
 from lumen_ui import session_cookie
 from lumen_ui.limiter import TooMany, address_of
+from lumen_ui.pages import errors
 from lumen_ui.services import Services
 
 DATABASE_ANSWERS_WITHIN_SECONDS = 2.0
@@ -43,6 +48,8 @@ SIGNED_IN = Allowance(openings=120, held=120)
 STRANGERS = Allowance(openings=900, held=600)
 # A sign-in page takes some 230 kB, for a minute when no browser connects to it: 350 MB are what strangers get.
 STRANGERS_TOGETHER = 1500
+# A refusal in the frame is a page too, and the limits are there to spare those: so many a minute, for all together.
+REFUSALS_IN_THE_FRAME = 30
 
 
 class PageLimits:
@@ -65,9 +72,22 @@ class PageLimits:
         try:
             key = await self._count(scope, _open_pages)
         except TooMany as refusal:
-            await _refuse(send, refusal)
+            response = await self._refusal(scope, refusal)
+            await response(scope, receive, send)
         else:
             await self.app({**scope, KEY: key}, receive, send)
+
+    async def _refusal(self, scope: Scope, refusal: TooMany) -> Response:
+        """A page where a browser asks for one and few did; otherwise the sentence alone."""
+        response: Response = PlainTextResponse(f'{refusal.message}\n', refusal.status)
+        if 'text/html' in Headers(scope=scope).get('accept', ''):
+            with suppress(TooMany, TimeoutError, DatabaseUnavailable):
+                await self._services.limiter.count(REFUSALS_IN_THE_FRAME, 'refusals in the frame')
+                request = Request({**scope, 'app': pages_app})
+                response = await errors.refusal(request, refusal.status, 'Too many pages', refusal.message)
+        response.headers['retry-after'] = str(refusal.retry_after_seconds)
+        response.headers['cache-control'] = 'no-store'
+        return response
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -118,15 +138,3 @@ def _is_polled(scope: Scope) -> bool:
 def _open_pages() -> Counter[str]:
     keys = (client.request.scope.get(KEY) for client in Client.instances.values())
     return Counter(key for key in keys if key)
-
-
-async def _refuse(send: Send, refusal: TooMany) -> None:
-    body = f'{refusal.message}\n'.encode()
-    headers = [
-        (b'content-type', b'text/plain; charset=utf-8'),
-        (b'content-length', str(len(body)).encode()),
-        (b'retry-after', str(refusal.retry_after_seconds).encode()),
-        (b'cache-control', b'no-store'),
-    ]
-    await send({'type': 'http.response.start', 'status': 429, 'headers': headers})
-    await send({'type': 'http.response.body', 'body': body})

@@ -10,7 +10,7 @@ import click
 from lumen import coins
 from lumen.cli.opened import opened
 from lumen.cli.output import answer, json_option
-from lumen.errors import Invalid
+from lumen.cli.times import NoTime
 
 EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 
@@ -60,8 +60,8 @@ def _moment(text: str | None) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         message = f'{text!r} is no time; use one like 2026-03-01T12:00 or 2026-03-01T12:00-06:00.'
-        raise Invalid(message, param='until') from None
+        raise NoTime(message, param='until') from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if moment < EARLIEST:
-        raise Invalid(f'The usage cannot end before {EARLIEST.year}.', param='until')
+        raise NoTime(f'The usage cannot end before {EARLIEST.year}.', param='until')
     return moment

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from lumen.cli.times import NoTime
 from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError, MigrationsPending, NewerSchema
 from lumen.visible import visible
 
@@ -27,7 +28,7 @@ class PlainErrors(click.Group):
         extra |= {'prog_name': 'lumen', 'standalone_mode': False}
         try:
             code = super().main(arguments, **extra)
-        except (ConfigurationError, DatabaseUnavailable, MigrationsPending, NewerSchema) as error:
+        except (NoTime, ConfigurationError, DatabaseUnavailable, MigrationsPending, NewerSchema) as error:
             _fail(str(error), error.code, error.param, as_json=as_json, exit_code=2)
         except LumenError as error:
             _fail(error.message, error.code, error.param, as_json=as_json)

@@ -25,7 +25,7 @@ def manager() -> None:
 @click.option('--owner/--no-owner', default=None, help='Make them the owner, or not. The first one is, otherwise.')
 @json_option
 def add(client: str, email: str, owner: bool | None, as_json: bool) -> None:
-    """Make the user with this e-mail address a manager; the first one becomes the owner."""
+    """Make the user with this e-mail address a manager; the first one becomes the owner, unless told otherwise."""
     with opened() as lumen:
         client_id = lumen.read(find, client)
         row = lumen.write(managers.add_manager, COMMAND_LINE, client_id, email, settings=lumen.settings, as_owner=owner)

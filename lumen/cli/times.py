@@ -13,8 +13,12 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 
 
+class NoTime(Invalid):
+    """What was typed for an option stands for no time: the command was called wrongly."""
+
+
 def expiry(text: str, moment: int) -> int | None:
-    """`never` (None), `30d` or `12h` from `moment`, a date (its end), a date and time. Raises Invalid (`expires`)."""
+    """`never` (None), `30d` or `12h` from `moment`, a date (its end), a date and time. Raises NoTime (`expires`)."""
     text = text.strip()
     if text.casefold() == 'never':
         return None
@@ -24,21 +28,21 @@ def expiry(text: str, moment: int) -> int | None:
         return _read(text, end_of_day=True)
     except (ValueError, OverflowError):
         message = f'{text!r} is no expiry; use never, a number of days like 30d, or a date like 2030-12-31.'
-        raise Invalid(message, param='expires') from None
+        raise NoTime(message, param='expires') from None
 
 
 def grace_end(text: str, moment: int) -> int | None:
-    """`none` (None), or `12h` or `7d` from `moment`. Raises Invalid (`grace`)."""
+    """`none` (None), or `12h` or `7d` from `moment`. Raises NoTime (`grace`)."""
     text = text.strip()
     if text.casefold() == 'none':
         return None
     if (length := _length(text)) is not None:
         return moment + length
-    raise Invalid(f'{text!r} is no grace time; use none, hours like 12h or days like 7d.', param='grace')
+    raise NoTime(f'{text!r} is no grace time; use none, hours like 12h or days like 7d.', param='grace')
 
 
 def since(text: str, moment: int) -> int:
-    """`12h` or `7d` before `moment`, a date (its start) or a date with a time. Raises Invalid (`since`)."""
+    """`12h` or `7d` before `moment`, a date (its start) or a date with a time. Raises NoTime (`since`)."""
     text = text.strip()
     if (length := _length(text)) is not None:
         return moment - length
@@ -46,7 +50,7 @@ def since(text: str, moment: int) -> int:
         return _read(text, end_of_day=False)
     except (ValueError, OverflowError):
         message = f'{text!r} is no time; use hours like 12h, days like 7d, or a date like 2030-12-31.'
-        raise Invalid(message, param='since') from None
+        raise NoTime(message, param='since') from None
 
 
 def iso(moment: int) -> str:

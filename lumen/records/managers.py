@@ -1,4 +1,4 @@
-"""The users who look after a client. The first one added becomes its owner; a client may have none."""
+"""The users who look after a client. The first one added becomes its owner, unless said otherwise; it may have none."""
 
 from __future__ import annotations
 

@@ -38,14 +38,14 @@ class FormDialog:
                 self.submit.props('unelevated no-caps type=submit')
         form.on('submit.prevent', once(self.submit, self._run), args=[])
 
-    def field(self, name: str, label: str, *, hint: str = '') -> ui.input:
-        """A text field that stands for the parameter `name` in refusals. The first one gets the focus."""
+    def field(self, name: str, label: str, *, hint: str = '', takes_focus: bool = True) -> ui.input:
+        """A text field that stands for the parameter `name` in refusals. The first one takes the focus, if it may."""
         entry = ui.input(label, on_change=lambda: self._clear(name)).props('outlined no-error-icon')
         entry.classes('full-width')
         set_attributes(entry, autocomplete='off', spellcheck='false', maxlength='320', name=name)
         if hint:
             set_attributes(entry, hint=hint)
-        if not self._fields:
+        if takes_focus and not self._fields:
             entry.props('autofocus')
         self._fields[name] = entry
         return entry

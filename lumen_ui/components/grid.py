@@ -68,6 +68,9 @@ class Grid:
                 'suppressMultiSort': True,
                 'suppressColumnVirtualisation': True,
                 'suppressNoRowsOverlay': True,
+                # One stop: the arrows move within, or a hundred rows would lie before what comes after the grid.
+                ':tabToNextHeader': '() => false',
+                ':tabToNextCell': '(params) => lumenGrid.leave(params)',
                 ':onCellKeyDown': '(params) => lumenGrid.open(params)',
                 ':onGridReady': f'(params) => lumenGrid.label(params, {json.dumps(label)})',
             },

@@ -13,7 +13,7 @@
     text: ({ value }) => element("span", value, { title: value }),
 
     link: ({ value, data }) =>
-      element("a", value, { href: `/clients/${Number(data.id)}`, class: "name-link", title: value }),
+      element("a", value, { href: `/clients/${Number(data.id)}`, class: "name-link", title: value, tabindex: "-1" }),
 
     state: ({ value }) => {
       const word = value ? "Active" : "Deactivated";
@@ -33,6 +33,16 @@
     open: ({ event }) => {
       if (event.key !== "Enter") return;
       event.target.closest(".ag-cell")?.querySelector("a")?.click();
+    },
+
+    // Tab leaves the grid from its end, as each row would be a stop too, and backwards from its header.
+    leave: ({ backwards, previousCellPosition }) => {
+      if (backwards) return { ...previousCellPosition, rowIndex: -1 };
+      const end = element("span", undefined, { tabindex: "-1" });
+      document.activeElement.closest(".grid").append(end);
+      end.addEventListener("blur", () => end.remove());
+      end.focus({ preventScroll: true });
+      return false;
     },
 
     label: ({ api }, label) => {

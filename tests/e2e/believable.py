@@ -5,8 +5,10 @@ them in earnest and at the times when they would have happened.
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -19,7 +21,7 @@ from lumen.identity.keys import NewKey
 from lumen.identity.permissions import Actor
 from lumen.ledger import holds, settlement
 from lumen.records import acknowledgements, clients, managers
-from tests.e2e.serving import Server
+from tests.e2e.serving import Server, wait_until
 
 T = TypeVar('T')
 
@@ -222,6 +224,28 @@ class Institution:
     def acknowledge(self, email: str, client: int, model: str) -> None:
         message = acknowledgements.message_to_accept(self.configuration.current, model)
         self.act(email, acknowledgements.acknowledge, client, model, acknowledgements.digest_of(message))
+
+    def manage(self, client: str, email: str) -> None:
+        self.act(ADMIN, managers.add_manager, self.clients[client], email)
+
+    def part(self, client: str, email: str) -> None:
+        """Take a manager off a client."""
+        self.act(ADMIN, managers.remove_manager, self.clients[client], self._people[email])
+
+    def break_configuration(self) -> None:
+        """As somebody does who edits the file while it is in force. Returns when it was noticed."""
+        broken = CONFIGURATION.replace('max: 500', 'max: five hundred').replace('research]', 'reserch]')
+        self.server.configuration.write_text(broken)
+        wait_until(lambda: 'the changed configuration is not used' in self.server.log.read_text())
+
+    def mend_configuration(self) -> None:
+        self.server.configuration.write_text(CONFIGURATION)
+        wait_until(lambda: 'configuration reloaded' in self.server.log.read_text())
+
+    def lose_audit(self) -> None:
+        """Take a table away beneath the running server, without which no client's page can be shown."""
+        with closing(sqlite3.connect(self.server.database_url.removeprefix('sqlite:///'))) as database:
+            database.execute('alter table audit_event rename to gone')
 
     def _burst(self, client: int, handle: str, key: int, model: str, calls: int, tokens: int) -> None:
         """Within a write: calls that were made and paid for, until the pool is nearly empty."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,12 @@ SHOW_FAKE_KEY = """(fake) => {
     for (const element of document.querySelectorAll('.copyable pre'))
         element.textContent = element.textContent.replaceAll(key, fake);
 }"""
+# As the page itself would say of what was pressed while it had no connection; until it is loaded anew.
+PRESSED_WHILE_AWAY = """() => {
+    window.did_handshake = false;
+    sessionStorage.setItem('lumen_pressed_while_away', '1');
+}"""
+OPEN_TOO_MANY = "() => Promise.all(Array.from({ length: 125 }, () => fetch('/', { redirect: 'manual' })))"
 DRAWN = """async () => {
     await document.fonts.ready;
     const shown = [...document.images].filter((image) => image.offsetParent);
@@ -142,18 +147,23 @@ async def clients(camera: Camera) -> None:
     page = camera.page
     await camera.go('/clients?sort=spent&dir=desc')
     await camera.take('clients')
+    menu = page.locator('.menu')
     await page.get_by_role('button', name='your account').click()
-    await expect(page.get_by_text('Sign out')).to_be_visible()
+    await expect(menu.get_by_text('Sign out')).to_be_visible()
     await camera.take('account-menu', whole=False)
+    await page.keyboard.press('Escape')
+    await expect(menu).to_have_count(0)
     if page.viewport_size and page.viewport_size['width'] < 720:
-        await camera.go('/clients')
         await page.get_by_role('button', name='Navigation').click()
-        await expect(page.locator('.menu .place').first).to_be_visible()
+        await expect(menu.locator('.place').first).to_be_visible()
         await camera.take('navigation', whole=False)
-    await camera.go('/clients?q=nothing-like-it')
+        await page.keyboard.press('Escape')
+        await expect(menu).to_have_count(0)
+    await page.get_by_role('searchbox').fill('nothing-like-it')
     await expect(page.get_by_text('No client matches')).to_be_visible()
     await camera.take('clients-no-match')
-    await camera.go('/clients')
+    await page.get_by_role('button', name='Show all clients').click()
+    await expect(page.locator('.ag-center-cols-container .ag-row').first).to_be_visible()
     await page.get_by_role('button', name='+ New Client').click()
     await page.get_by_label('Name', exact=True).fill('genome-annotator')
     await page.get_by_role('button', name='Create').click()
@@ -163,11 +173,7 @@ async def clients(camera: Camera) -> None:
 
 def one_client(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
     async def work(camera: Camera) -> None:
-        page, address = camera.page, studio.client('genome-annotator')
-        await camera.go(address)
-        await page.get_by_text('Show revoked').click()
-        await expect(page.get_by_text('laptop of a guest', exact=True)).to_be_visible()
-        await camera.take('client')
+        page = camera.page
         for name, what in (
             ('thesis-indexer', 'client-nearly-empty'),
             ('campus-chat', 'client-unlimited'),
@@ -179,7 +185,10 @@ def one_client(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
         await page.get_by_role('button', name='Activate', exact=True).click()
         await expect(page.get_by_role('dialog').locator('.dialog-title')).to_be_visible()
         await camera.take('activate', whole=False)
-        await camera.go(address)
+        await camera.go(studio.client('genome-annotator'))
+        await page.get_by_text('Show revoked').click()
+        await expect(page.get_by_text('laptop of a guest', exact=True)).to_be_visible()
+        await camera.take('client')
         for button, what in DIALOGS:
             await page.get_by_role('button', name=button, exact=True).first.click()
             dialog = page.get_by_role('dialog')
@@ -220,6 +229,13 @@ async def not_allowed(camera: Camera) -> None:
     await camera.take('error-404')
 
 
+async def too_often(camera: Camera) -> None:
+    await camera.page.evaluate(OPEN_TOO_MANY)
+    await camera.go('/help')
+    await expect(camera.page.get_by_text('Too many pages')).to_be_visible()
+    await camera.take('error-429')
+
+
 async def helping(camera: Camera) -> None:
     for topic in ('', 'clients', 'configuring-clients', 'api', 'coins'):
         await camera.go(f'/help/{topic}'.rstrip('/'))
@@ -242,6 +258,7 @@ def parts(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
         await page.get_by_label('Name', exact=True).fill('genome-annotator-2')
         await camera.take('new-client', page.locator('.dialog'))
         await camera.go(studio.client('genome-annotator'))
+        await camera.take('client', whole=False)
         await camera.take('pool', page.locator('.cards'))
         await camera.take('managers', section('Managers'))
         await page.set_viewport_size({'width': TABLE_WIDTH, 'height': 900})
@@ -258,8 +275,59 @@ def parts(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
     return work
 
 
+async def ceasing(studio: Studio, cameras: list[Camera]) -> None:
+    """Somebody who has one client open, and then all of theirs, while they cease to manage it."""
+    institution, name = studio.institution, 'radiology-pilot'
+
+    async def leaving(camera: Camera) -> None:
+        await camera.go(studio.client(name))
+        await camera.page.get_by_role('button', name='Leave Uma User').click()
+        await expect(camera.page.get_by_role('dialog').locator('.dialog-title')).to_be_visible()
+        await camera.take('leave', whole=False)
+
+    async def client_lost(camera: Camera) -> None:
+        await expect(camera.page.get_by_text('You cannot see this client any more')).to_be_visible()
+        await expect(camera.page.get_by_role('dialog')).to_have_count(0)
+        await camera.take('client-lost')
+
+    async def coming_back(camera: Camera) -> None:
+        await camera.page.evaluate(PRESSED_WHILE_AWAY)
+        await camera.go('/clients')
+        said = camera.page.get_by_role('alert').filter(has_text='what you pressed then was not done')
+        await expect(said).to_be_visible()
+        await camera.take('pressed-while-away')
+        await said.evaluate('(element) => element.remove()')
+
+    async def clients_lost(camera: Camera) -> None:
+        await expect(camera.page.get_by_text('You cannot see the clients any more')).to_be_visible()
+        await camera.take('clients-lost')
+
+    for look, see in ((leaving, client_lost), (coming_back, clients_lost)):
+        await asyncio.to_thread(institution.manage, name, USER)
+        await studio.all(look, cameras, who=USER)
+        await asyncio.to_thread(institution.part, name, USER)
+        await studio.all(see, cameras, who=USER)
+
+
+async def misconfigured(camera: Camera) -> None:
+    await camera.go('/clients')
+    await expect(camera.page.get_by_role('status', name='Faults of the configuration')).to_be_visible()
+    await camera.take('configuration-faults')
+
+
+def beginning(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
+    """What is open when things break."""
+
+    async def work(camera: Camera) -> None:
+        await camera.go(studio.client('genome-annotator'))
+
+    return work
+
+
 def broken(studio: Studio) -> Callable[[Camera], Awaitable[None]]:
     async def work(camera: Camera) -> None:
+        await expect(camera.page.get_by_text('What you see may be old')).to_be_visible()
+        await camera.take('stale')
         await camera.page.goto(studio.client('genome-annotator'))
         await expect(camera.page.get_by_text('Something went wrong')).to_be_visible()
         await camera.take('error-500')
@@ -335,8 +403,13 @@ async def every_view(
     await studio.all(one_client(studio), cameras)
     await studio.all(helping, cameras)
     await studio.all(not_allowed, cameras, who=USER)
-    with closing(sqlite3.connect(institution.server.database_url.removeprefix('sqlite:///'))) as database:
-        database.execute('alter table audit_event rename to gone')
+    await studio.all(too_often, cameras, who=USER)
+    await ceasing(studio, cameras)
+    await asyncio.to_thread(institution.break_configuration)
+    await studio.all(misconfigured, cameras)
+    await asyncio.to_thread(institution.mend_configuration)
+    await studio.all(beginning(studio), cameras)
+    await asyncio.to_thread(institution.lose_audit)
     await studio.all(broken(studio), cameras)
 
 

@@ -376,6 +376,9 @@ def test_no_page_scrolls_sideways_from_a_telephone_to_4k(page: Page, server: Ser
                 page.set_viewport_size({'width': width, 'height': 1000})
                 page.wait_for_function('(width) => innerWidth === width', arg=width)
                 assert page.evaluate('document.documentElement.scrollWidth <= innerWidth'), (address, width)
+                # Nor has one to scroll to read what was done.
+                histories = '[...document.querySelectorAll(".history")]'
+                assert page.evaluate(f'{histories}.every((it) => it.scrollWidth <= it.clientWidth)'), width
 
 
 def test_nothing_moves_for_those_who_asked_for_no_motion(browser: Browser, server: Server):

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.profiles import Profiles
 from tests.e2e.serving import Server
-from tests.e2e.visiting import ADMIN, sign_in
+from tests.e2e.visiting import ADMIN, EMAILS, sign_in
 
 INSIDE = re.compile(r'Traceback|OperationalError|no such table|sqlite|psycopg|\.py\b|HTTPException|"detail"')
 
@@ -102,15 +102,18 @@ def test_a_database_that_does_not_answer_is_told_before_one_gives_up(tmp_path: P
     assert server.lumen('migrate').returncode == 0
     server.start()
     try:
-        cookie = {'lumen_session': 'whatever'}
-        assert httpx2.get(f'{server.address}/help', cookies=cookie).status_code == 303
-        with psycopg.connect(server.database_url) as connection:
-            connection.execute('lock table session in access exclusive mode')
-            answer = httpx2.get(f'{server.address}/help', cookies=cookie, timeout=10)
-        assert answer.status_code == 500
-        assert 'Lumen cannot reach its database' in answer.text
-        assert 'frame-header' in answer.text
-        assert 'response_timeout' not in answer.text
+        server.json('client', 'create', 'bot')
+        with httpx2.Client(base_url=server.address, timeout=10, headers={'sec-fetch-site': 'same-origin'}) as client:
+            client.post('/sign-in/dev', data={'email': EMAILS[ADMIN]})
+            for table, address in (('session', '/help'), ('audit_event', '/clients/1'), ('manager', '/clients')):
+                assert client.get(address).status_code == 200
+                with psycopg.connect(server.database_url) as connection:
+                    connection.execute(f'lock table {table} in access exclusive mode')
+                    answer = client.get(address)
+                assert answer.status_code == 500
+                assert 'Lumen cannot reach its database' in answer.text
+                assert 'frame-header' in answer.text
+                assert 'response_timeout' not in answer.text
     finally:
         server.stop()
 

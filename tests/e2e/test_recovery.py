@@ -13,9 +13,14 @@ import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
+from lumen.database import Database
+from lumen.identity.permissions import COMMAND_LINE
+from lumen.records import clients
+from lumen.records.history import PAGE_SIZE
 from tests.e2e.profiles import Profiles
 from tests.e2e.serving import Server
 from tests.e2e.visiting import ADMIN, card, sign_in
+from tests.lumen import factories
 
 RECONNECTING_MS = 40_000
 PRESSED = 'lumen_pressed_while_away'
@@ -116,29 +121,55 @@ def on_postgresql(tmp_path: Path, postgresql_server: str) -> Iterator[Server]:
         connection.execute('drop database recovering with (force)')
 
 
+def rename_often(server: Server, client_id: int) -> None:
+    """More often than a page shows at once, and back again."""
+    database = Database(server.database_url)
+    try:
+        for name in (*(f'research-bot-{number}' for number in range(PAGE_SIZE)), 'research-bot'):
+            database.write_now(clients.rename_client, COMMAND_LINE, client_id, name, settings=factories.settings())
+    finally:
+        database.close()
+
+
 def test_open_pages_say_when_they_may_be_old_and_recover_with_the_database(
     profiles: Profiles, on_postgresql: Server, postgresql_server: str
 ):
     server = on_postgresql
-    server.json('client', 'create', 'research-bot')
+    client_id = server.json('client', 'create', 'research-bot')['id']
+    server.json('key', 'revoke', str(server.json('key', 'create', 'research-bot', '--name', 'lost')['id']))
+    rename_often(server, client_id)
     context = profiles.take(server.address, reduced_motion='reduce')
-    clients, client = context.new_page(), context.new_page()
-    sign_in(clients, ADMIN, '/clients')
-    clients.get_by_role('link', name='research-bot').wait_for()
-    client.goto('/clients/' + str(server.json('client', 'show', 'research-bot')['id']))
+    every, one = context.new_page(), context.new_page()
+    sign_in(every, ADMIN, '/clients')
+    every.get_by_role('link', name='research-bot').wait_for()
+    one.goto(f'/clients/{client_id}')
+    show_older = one.get_by_role('button', name='Show older')
+    expect(show_older).to_be_visible()
+    events = one.get_by_role('region', name='History').locator('tbody tr')
+    before = events.count()
+    lost = one.get_by_role('region', name='API keys').get_by_role('row').filter(has_text='lost')
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
         connection.execute('alter database recovering allow_connections false')
         connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'recovering'")
-        for page in (clients, client):
+        show_older.click()
+        one.get_by_role('switch', name='Show revoked').click()
+        for page in (every, one):
             expect(page.get_by_text('Lumen cannot reach its database.')).to_be_visible(timeout=RECONNECTING_MS)
             expect(page.get_by_text('research-bot').first).to_be_visible()
-        clients.get_by_role('searchbox').fill('pipeline')
+        expect(one.get_by_role('alert')).to_have_count(0)
+        expect(lost).to_have_count(0)
+        assert events.count() == before
+        every.get_by_role('searchbox').fill('pipeline')
         connection.execute('alter database recovering allow_connections true')
     server.json('client', 'create', 'pipeline')
-    for page in (clients, client):
+    for page in (every, one):
         expect(page.get_by_text('Lumen cannot reach its database.')).to_be_hidden(timeout=RECONNECTING_MS)
-    expect(clients.get_by_role('link', name='pipeline')).to_be_visible()
-    expect(clients.get_by_role('link', name='research-bot')).to_have_count(0)
+    expect(every.get_by_role('link', name='pipeline')).to_be_visible()
+    expect(every.get_by_role('link', name='research-bot')).to_have_count(0)
+    # What was pressed meanwhile is shown now.
+    expect(events.last).to_contain_text('created the client')
+    expect(lost).to_contain_text('Revoked')
+    assert 'Traceback' not in server.log.read_text()
 
 
 def test_who_waits_for_the_database_sees_that_something_is_under_way(

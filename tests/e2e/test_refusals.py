@@ -120,8 +120,15 @@ def test_opening_pages_too_often_is_refused_with_a_time_to_wait(server: Server):
     with httpx2.Client(base_url=server.address, headers={'cookie': cookie}) as client:
         until_refused(lambda: client.get('/help'), allowed=200, limit=120)
         refused = client.get('/help')
-    assert 1 <= int(refused.headers['retry-after']) <= 60
-    assert refused.headers['x-content-type-options'] == 'nosniff'
+        shown = [client.get('/help', headers={'accept': 'text/html,*/*'}) for _ in range(31)]
+    for answer in (refused, *shown):
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers['retry-after']) <= 60
+        assert answer.headers['x-content-type-options'] == 'nosniff'
+        assert 'Too much at once. Wait a little, and try again.' in answer.text
+    # A browser is shown a page, unless so many were that they are a burden themselves.
+    assert refused.headers['content-type'].startswith('text/plain')
+    assert ['frame-header' in answer.text for answer in shown] == [True] * 30 + [False]
     assert httpx2.get(f'{server.address}/sign-in').status_code == 200
 
 

@@ -22,6 +22,7 @@ def history(page: OpenClient) -> None:
 
     with section('History', 'What was changed here, by whom, newest first.'):
         table = LiveTable('History', COLUMNS, _build)
+        table.element.classes('history')
         older = ui.button('Show older', on_click=show_older).props('flat no-caps').classes('self-start')
 
     def show(view: ClientView) -> None:

@@ -54,7 +54,8 @@ class Managers:
             self._nothing.show('')
         elif may_change:
             self._nothing.show(
-                'Nobody manages this client yet. Add the person who answers for it; the first one becomes its owner.'
+                'Nobody manages this client yet. Add the person who answers for it; the first one becomes its owner, '
+                'unless you choose otherwise.'
             )
         else:
             self._nothing.show('Nobody manages this client yet. An admin can add somebody.')

@@ -34,7 +34,7 @@ async def client_page(request: Request, identifier: str) -> Response | None:
     try:
         if client_id is None:
             raise NotFound('There is no such client.')
-        view = await visitor.read(load, visitor.actor, client_id, settings=visitor.settings)
+        view = await visitor.read_for_page(load, visitor.actor, client_id, settings=visitor.settings)
     except NotAuthenticated:
         return guard.to_sign_in(request)
     except NotFound:

@@ -42,7 +42,7 @@ class TimeChoice:
         choices = {'': none} | dict(zip(self._after, after, strict=True)) | {ON_A_DATE: 'Until a date …'}
         self._by_label = {label: key for key, label in choices.items()}
         self._choice = ui.select(choices, label=label, value='').props('outlined').classes('full-width')
-        self._day = dialog.field(name, 'Works until the end of')
+        self._day = dialog.field(name, 'Works until the end of', takes_focus=False)
         self._day.props('type=date stack-label')
         self._day.bind_visibility_from(self._choice, 'value', value=ON_A_DATE)
 

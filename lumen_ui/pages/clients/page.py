@@ -31,7 +31,9 @@ async def clients_page(request: Request) -> Response | None:
         return guard.to_sign_in(request)
     wanted = Wanted.from_address(request.query_params)
     try:
-        found = await visitor.read(client_list.rows, visitor.actor, settings=visitor.settings, **wanted.question)
+        found = await visitor.read_for_page(
+            client_list.rows, visitor.actor, settings=visitor.settings, **wanted.question
+        )
     except NotAuthenticated:
         return guard.to_sign_in(request)
     except Forbidden:

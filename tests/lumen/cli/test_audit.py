@@ -56,7 +56,7 @@ def test_it_is_asked_by_client_actor_time_and_number(lumen: Lumen):
     assert len(lumen.json('audit', '--since', '1h')) == 2
     assert lumen.json('audit', '--since', '2099-01-01') == []
     assert lumen.refusal('audit', '--client', 'nobody')['code'] == 'client_not_found'
-    assert lumen.refusal('audit', '--since', 'lately')['param'] == 'since'
+    assert lumen.refusal('audit', '--since', 'lately', exit_code=2)['param'] == 'since'
 
 
 def test_a_start_is_a_length_of_time_ago_or_a_date():

@@ -33,7 +33,7 @@ def test_keys_that_cannot_be_are_refused(lumen: Lumen):
     assert lumen.refusal('key', 'create', 'nobody')['code'] == 'client_not_found'
     assert lumen.refusal('key', 'create', 'bot', '--name', '')['param'] == 'name'
     assert lumen.refusal('key', 'create', 'bot', '--expires', '2001-01-01')['param'] == 'expires_at'
-    assert lumen.refusal('key', 'create', 'bot', '--expires', 'soon')['param'] == 'expires'
+    assert lumen.refusal('key', 'create', 'bot', '--expires', 'soon', exit_code=2)['param'] == 'expires'
     assert lumen.refusal('key', 'revoke', '12345')['code'] == 'key_not_found'
     assert lumen('key', 'revoke', 'x').exit_code == 2
     lumen.json('client', 'deactivate', 'bot')
@@ -77,7 +77,7 @@ def test_a_key_is_rotated_and_the_old_one_works_on_for_a_while(lumen: Lumen):
     assert (event['action'], event['subject'], event['after']['hint']) == ('key.rotated', old['hint'], new['hint'])
     assert event['after']['works_until'] is not None
     assert lumen.refusal('key', 'rotate', str(new['id']), '--grace', '31d')['param'] == 'works_until'
-    assert lumen.refusal('key', 'rotate', str(new['id']), '--grace', 'soon')['param'] == 'grace'
+    assert lumen.refusal('key', 'rotate', str(new['id']), '--grace', 'soon', exit_code=2)['param'] == 'grace'
     lumen.json('key', 'rotate', str(new['id']), '--grace', 'none')
     assert 'is revoked' in lumen.refusal('key', 'rotate', str(new['id']))['message']
     assert lumen.refusal('key', 'rotate', '999')['code'] == 'key_not_found'
