@@ -12,11 +12,13 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import peewee
 import structlog
@@ -40,6 +42,16 @@ ATTEMPTS = 5
 class _Work(NamedTuple):
     future: Future[Any]
     call: Callable[[], Any]
+    refuses_first: bool
+
+
+def refuses_first(call: Callable[P, T]) -> Callable[P, T]:
+    """Says of a write that what it raises (LumenError) it raises before it changes anything.
+
+    Nothing need be undone then, which saves a savepoint a call.
+    """
+    call.refuses_first = True  # type: ignore[attr-defined]
+    return call
 
 
 class Database:
@@ -69,14 +81,14 @@ class Database:
 
     async def read(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in one read-only transaction on a reader thread. Raises DatabaseUnavailable."""
-        return await asyncio.wrap_future(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
+        return await awaitable(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
 
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes.
 
         Raises DatabaseUnavailable when the database fails, also after it was tried again.
         """
-        return await asyncio.wrap_future(self.submit(call, *args, **kwargs))
+        return await awaitable(self.submit(call, *args, **kwargs))
 
     def read_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`read` for callers without an event loop: commands and tests."""
@@ -91,7 +103,7 @@ class Database:
         if self._closed:
             raise RuntimeError('the database is closed')
         future: Future[T] = Future()
-        self._queue.put(_Work(future, lambda: call(*args, **kwargs)))
+        self._queue.put(_Work(future, lambda: call(*args, **kwargs), getattr(call, 'refuses_first', False)))
         return future
 
     def now(self) -> int:
@@ -230,6 +242,14 @@ class Database:
                         self._commit([work])
                     return
                 self._retry_pause.wait(0.02 * 2**attempt)
+            except (_Spoilt, peewee.DatabaseError) as error:
+                if len(batch) > 1 and not is_of_the_database(error):
+                    for work in batch:
+                        self._commit([work])
+                    return
+                for work in batch:
+                    work.future.set_exception(self._told(error))
+                return
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the future
                 for work in batch:
                     work.future.set_exception(self._told(error))
@@ -262,6 +282,15 @@ class Database:
     def _run(self, work: _Work, *, alone: bool) -> tuple[Any, BaseException | None]:
         if alone:
             return work.call(), None
+        if work.refuses_first:
+            try:
+                return work.call(), None
+            except LumenError as error:
+                return None, error
+            except peewee.PeeweeException:
+                raise
+            except Exception as error:  # a fault of ours, perhaps halfway: let each stand for itself
+                raise _Spoilt from error
         try:
             with self.engine.savepoint():
                 return work.call(), None
@@ -275,6 +304,57 @@ class Database:
         if isinstance(error, Exception) and is_of_the_database(error):
             return unavailable(error, self._url)
         return error
+
+
+class _Spoilt(Exception):
+    """One call of a batch failed halfway, and its changes could not be undone alone."""
+
+
+def awaitable(future: Future[T]) -> asyncio.Future[T]:
+    """`asyncio.wrap_future`, but what many futures bring at once wakes the event loop once."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[T] = loop.create_future()
+
+    def deliver() -> None:
+        if waiter.done():
+            return
+        if future.cancelled():
+            waiter.cancel()
+        elif (error := future.exception()) is not None:
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(future.result())
+
+    future.add_done_callback(lambda _: _wakers.wake(loop, deliver))
+    waiter.add_done_callback(lambda waiter: waiter.cancelled() and future.cancel())
+    return waiter
+
+
+class _Wakers:
+    """For each event loop what is to be called in it. A loop that was woken already takes along what came meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[Callable[[], None]]] = WeakKeyDictionary()
+
+    def wake(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+        with self._lock:
+            waiting = self._waiting.setdefault(loop, deque())
+            is_awake = bool(waiting)
+            waiting.append(call)
+        if not is_awake:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_drain, waiting)
+
+
+def _drain(waiting: deque[Callable[[], None]]) -> None:
+    # The one at the front stays there while it runs, so that who adds behind it need not wake the loop.
+    while waiting:
+        waiting[0]()
+        waiting.popleft()
+
+
+_wakers = _Wakers()
 
 
 def tuples(query: Any) -> list[tuple[Any, ...]]:

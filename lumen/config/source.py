@@ -101,8 +101,8 @@ def _with_its_maps(settings: Settings) -> Settings:
     """The settings after a first question of each kind, which takes long where many clients and users are named."""
     settings.model('')
     settings.is_admin('')
-    settings.entry('client', '')
-    settings.entry('user', '')
+    settings.pool('client', '')
+    settings.pool('user', '')
     return settings
 
 

@@ -17,7 +17,8 @@ from lumen.identity.keys import KeyIdentity
 log = structlog.get_logger()
 
 POLL_SECONDS = 0.5
-CACHE_SIZE = 10_000
+CACHE_SIZE = 200_000
+"""Keys, of which each takes about half a kilobyte."""
 
 
 class Authenticator:

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.types import Send
 
+from lumen.database import awaitable
 from lumen.gateway import body as request_body
 from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
@@ -246,7 +247,7 @@ async def _read(answer: Answer, settling: Settling) -> bytes:
 async def _settled(settling: Settling, outcome: str, status: int, charged: bool = True) -> None:
     settled = settling.settle(outcome, status, charged=charged)
     if not settled.done():
-        await asyncio.wrap_future(settled)
+        await awaitable(settled)
     settled.result()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lumen.coins import MAX_NANOCOINS, Price, short
 from lumen.config.settings import Pool, Settings
-from lumen.database import now
+from lumen.database import now, refuses_first
 from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated
 from lumen.ledger import statements
 from lumen.ledger.pools import Refill, microseconds_until, refill
@@ -48,6 +48,7 @@ class Held:
     started_at: int
 
 
+@refuses_first
 def place(ask: Ask, *, settings: Settings, process_id: str) -> Held:
     """Set aside what `ask` could cost at most.
 

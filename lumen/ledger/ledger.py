@@ -11,7 +11,7 @@ from uuid import uuid4
 import structlog
 
 from lumen.config.settings import Settings
-from lumen.database import Database
+from lumen.database import Database, awaitable
 from lumen.errors import DatabaseUnavailable, Forbidden, InsufficientCoins, NotAuthenticated, OutcomeUnknown
 from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held, place
@@ -57,7 +57,7 @@ class Ledger:
             self._open.discard(ask.request_id)
             raise
         try:
-            return await asyncio.wrap_future(future)
+            return await awaitable(future)
         except asyncio.CancelledError:
             future.add_done_callback(lambda placed: self._abandon(ask.request_id, placed, 'disconnected', 499))
             raise

@@ -8,7 +8,7 @@ import structlog
 
 from lumen.coins import MAX_NANOCOINS, Price
 from lumen.config.settings import Settings
-from lumen.database import now
+from lumen.database import now, refuses_first
 from lumen.ledger import statements
 from lumen.ledger.pools import HOUR_US, refill
 
@@ -37,6 +37,7 @@ class Settled:
     shortfall: int
 
 
+@refuses_first
 def settle(request_id: str, outcome: Outcome, *, settings: Settings) -> Settled:
     """Charge the held call `request_id` and write it down. Settling twice charges once.
 

@@ -153,6 +153,6 @@ def test_a_question_of_one_among_many_is_answered_by_a_map_made_beforehand(path:
     assert look(configuration)
     for settings in (before, configuration.current):
         maps = {name for name in vars(settings) if name.startswith('_')}
-        assert maps == {'_admins', '_models', '_clients', '_users'}
+        assert maps == {'_admins', '_models', '_clients', '_default', '_users', '_pools'}
         assert settings.pool('client', 'client-299').max == settings.pool('user', 'b@x.org').max == 10**9
         assert {name for name in vars(settings) if name.startswith('_')} == maps
