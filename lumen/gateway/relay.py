@@ -11,7 +11,6 @@ from typing import Any
 
 from starlette.types import Send
 
-from lumen.database import awaitable
 from lumen.gateway import body as request_body
 from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
@@ -23,6 +22,7 @@ from lumen.gateway.settling import Settling
 from lumen.gateway.sse import Event, EventTooLarge, Parser, plain_length
 from lumen.gateway.upstream import Answer, Upstream
 from lumen.ledger import Ledger
+from lumen.waking import awaitable
 
 PASSED_ON = frozenset({400, 404, 413, 422})
 MAX_JSON_BYTES = 256 * 1024 * 1024

@@ -11,6 +11,7 @@ from lumen.config.settings import Endpoint
 from lumen.gateway import http1
 from lumen.gateway.builtin import BuiltinServer
 from lumen.gateway.errors import UpstreamError, UpstreamTimeout
+from lumen.gateway.http1_connection import Broken, Response, TimedOut
 
 log = structlog.get_logger()
 
@@ -71,12 +72,12 @@ class Upstream:
                     on_sent=on_sent,
                 )
             )
-        except (http1.Broken, http1.TimedOut, ValueError) as error:  # ValueError: no such address, no key
+        except (Broken, TimedOut, ValueError) as error:  # ValueError: no such address, no key
             raise _failure(error) from None
 
 
 class _HttpAnswer:
-    def __init__(self, response: http1.Response):
+    def __init__(self, response: Response):
         self._response = response
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -84,7 +85,7 @@ class _HttpAnswer:
     async def read(self) -> bytes | None:
         try:
             return await self._response.read()
-        except (http1.Broken, http1.TimedOut) as error:
+        except (Broken, TimedOut) as error:
             raise _failure(error) from None
 
     def close(self) -> None:
@@ -98,7 +99,7 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def _failure(error: Exception) -> UpstreamError:
-    if isinstance(error, http1.TimedOut):
+    if isinstance(error, TimedOut):
         return UpstreamTimeout()
     if isinstance(error, ValueError):
         log.error('an endpoint cannot be asked: its address or its key is no valid one')

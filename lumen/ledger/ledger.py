@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import structlog
 
 from lumen.config.settings import Settings
-from lumen.database import Database, awaitable
+from lumen.database import Database
 from lumen.errors import DatabaseUnavailable, Forbidden, InsufficientCoins, NotAuthenticated, OutcomeUnknown
 from lumen.ledger import recovery
-from lumen.ledger.holds import Ask, Held, place
-from lumen.ledger.settlement import Outcome, Settled, settle
+from lumen.ledger.holds import Ask, Held
+from lumen.ledger.operations import Operation, Place, Settle, carry_out
+from lumen.ledger.settlement import Outcome, Settled
+from lumen.waking import awaitable
 
 log = structlog.get_logger()
 
@@ -52,7 +54,7 @@ class Ledger:
         """
         self._open.add(ask.request_id)
         try:
-            future = self.database.submit(place, ask, settings=self.configuration.current, process_id=self.process_id)
+            future = self._do(Place(ask, self.process_id, self.configuration.current))
         except BaseException:
             self._open.discard(ask.request_id)
             raise
@@ -97,12 +99,12 @@ class Ledger:
             after = found[-1].id
             lost = [hold.request_id for hold in found if not (hold.is_own and hold.request_id in self._open)]
             settings = self.configuration.current
-            writes = (self.database.write(recovery.interrupt, request_id, settings=settings) for request_id in lost)
+            writes = (awaitable(self._do(Settle(request_id, None, settings))) for request_id in lost)
             for request_id, end in zip(lost, await asyncio.gather(*writes, return_exceptions=True), strict=True):
                 if isinstance(end, BaseException):
                     log.error('a lost call cannot be settled', request_id=request_id, error=repr(end))
                 else:
-                    recovered += 1
+                    recovered += end.is_new  # one that ended just now was settled by whoever it belongs to
         if recovered:
             log.warning('calls of a process that ended were settled at their expected cost', calls=recovered)
         return recovered
@@ -120,6 +122,9 @@ class Ledger:
         """Sign out, so that nobody waits for this process to be found dead."""
         await self.database.write(recovery.leave, self.process_id)
 
+    def _do(self, operation: Operation) -> Future[Any]:
+        return self.database.submit_to(carry_out, operation)
+
     def _settle(self, request_id: str, outcome: Outcome) -> Future[Settled]:
         settled: Future[Settled] = Future()
         settled.set_running_or_notify_cancel()  # a caller who stops waiting does not stop the settlement
@@ -130,10 +135,7 @@ class Ledger:
         """Queue a settlement with this outcome, or without one at the expected cost."""
         settings = self.configuration.current
         try:
-            if outcome is None:
-                future = self.database.submit(recovery.interrupt, request_id, settings=settings)
-            else:
-                future = self.database.submit(settle, request_id, outcome, settings=settings)
+            future = self._do(Settle(request_id, outcome, settings))
         except RuntimeError as error:  # the database is closed: the next start finds the hold
             settled.set_exception(error)
             return

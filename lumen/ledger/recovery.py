@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import models
-from lumen.config.settings import Settings
 from lumen.database import now, tuples
-from lumen.ledger.settlement import Outcome, Settled, settle
 
 DEAD_AFTER_US = 30_000_000
 """A process whose last sign of life is older than this is gone."""
@@ -75,18 +73,3 @@ def left_behind(process_id: str, after: int = 0, limit: int = 500) -> list[LeftB
         .limit(limit)
     )
     return [LeftBehind(hold_id, request_id, bool(is_own)) for hold_id, request_id, is_own in tuples(query)]
-
-
-def interrupt(request_id: str, *, settings: Settings) -> Settled:
-    """Settle one such call at its expected cost. A call that was settled meanwhile is left as it is."""
-    hold = models.Hold.get_or_none(models.Hold.request_id == request_id)
-    outcome = Outcome(
-        outcome='interrupted',
-        status=0,
-        input_tokens=hold.expected_input_tokens if hold else 0,
-        output_tokens=hold.expected_output_tokens if hold else 0,
-        estimated=True,
-        endpoint='',
-        duration_us=max(0, now() - hold.created_at) if hold else 0,
-    )
-    return settle(request_id, outcome, settings=settings)

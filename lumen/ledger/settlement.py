@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from lumen.coins import MAX_NANOCOINS, Price
 from lumen.config.settings import Settings
-from lumen.database import now, refuses_first
-from lumen.ledger import statements
-from lumen.ledger.pools import HOUR_US, refill
+from lumen.ledger.books import Books
+from lumen.ledger.pools import HOUR_US
 
 log = structlog.get_logger()
 
@@ -31,14 +30,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Nanocoins charged, and those that the pool could not pay."""
+    """Nanocoins charged, and those that the pool could not pay. Not `is_new` when somebody had settled it before."""
 
     cost: int
     shortfall: int
+    is_new: bool = field(default=True, compare=False)
 
 
-@refuses_first
-def settle(request_id: str, outcome: Outcome, *, settings: Settings) -> Settled:
+def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Settings, moment: int) -> Settled:
     """Charge the held call `request_id` and write it down. Settling twice charges once.
 
     A call that cost more than its hold takes from what is available besides; what even that cannot pay is the
@@ -47,89 +46,71 @@ def settle(request_id: str, outcome: Outcome, *, settings: Settings) -> Settled:
     It succeeds whatever was reported: what would not fit in the account's 64-bit totals is shortfall too, tokens that
     would not are not counted, and a shortfall is recorded up to 64 bits.
     """
-    moment = now()
-    row = statements.run(statements.HELD, (request_id,)).fetchone()
-    if row is None:
-        return _recorded(request_id, outcome)
-    (hold_id, account_id, key_id, model, amount, unlimited, input_price, output_price, streamed, started_at) = row[:10]
-    kind, handle, balance, held, touched_at, remainder, brought_in, spent, read, written = row[10:]
-    refilled = refill(
-        balance=balance,
-        touched_at=touched_at,
-        remainder=remainder,
-        pool=settings.pool(kind, handle),
-        moment=moment,
-        brought_in=brought_in,
-    )
-    due = Price(input_price, output_price).cost(outcome.input_tokens, outcome.output_tokens)
+    hold = books.holds.get(request_id)
+    if hold is None:
+        return _recorded(books, request_id, outcome)
+    account = books.accounts[hold.account_id]
+    account.refill(settings.pool(account.kind, account.handle), moment)
+    due = Price(hold.input_price, hold.output_price).cost(outcome.input_tokens, outcome.output_tokens)
     # Keys, hours and requests count parts of what the account counts: what fits there fits everywhere.
-    countable = MAX_NANOCOINS - spent
-    cost = min(due, countable if unlimited else min(countable, amount + refilled.balance - held))
+    countable = MAX_NANOCOINS - account.spent
+    available = hold.amount + account.balance - account.held
+    cost = min(due, countable if hold.unlimited else min(countable, available))
     shortfall = min(due - cost, MAX_NANOCOINS)
-    input_tokens = min(outcome.input_tokens, MAX_NANOCOINS - read)
-    output_tokens = min(outcome.output_tokens, MAX_NANOCOINS - written)
-    paid_from_pool = 0 if unlimited else cost
-    statements.run(statements.FREE, (hold_id,))
-    statements.run(
-        statements.CHARGE,
-        (
-            refilled.balance - paid_from_pool,
-            refilled.accrued,
-            refilled.touched_at,
-            refilled.remainder,
-            amount,
-            cost,
-            cost - paid_from_pool,
-            input_tokens,
-            output_tokens,
-            account_id,
-        ),
-    )
-    statements.run(statements.COUNT_KEY, (cost, input_tokens, output_tokens, moment, key_id))
-    statements.run(
-        statements.COUNT_HOUR,
-        (
-            account_id,
-            key_id,
-            model,
-            outcome.outcome,
-            moment // HOUR_US,
-            input_tokens,
-            output_tokens,
-            cost,
-            moment,
-        ),
-    )
-    statements.run(
-        statements.RECORD,
+    input_tokens = min(outcome.input_tokens, MAX_NANOCOINS - account.input_tokens)
+    output_tokens = min(outcome.output_tokens, MAX_NANOCOINS - account.output_tokens)
+    books.free_hold(hold)
+    account.charge(cost, input_tokens, output_tokens, unlimited=bool(hold.unlimited))
+    books.record(
+        hold,
+        outcome.outcome,
+        moment // HOUR_US,
+        moment,
+        (1, input_tokens, output_tokens, cost),
         (
             request_id,
-            account_id,
-            key_id,
-            model,
+            hold.account_id,
+            hold.key_id,
+            hold.model,
             outcome.endpoint,
             outcome.outcome,
             outcome.status,
-            bool(streamed),
+            bool(hold.streamed),
             input_tokens,
             output_tokens,
             outcome.estimated,
             cost,
             shortfall,
-            started_at,
+            hold.created_at,
             moment,
             outcome.duration_us,
             outcome.time_to_first_byte_us,
         ),
     )
+    books.settled[request_id] = cost, shortfall, outcome.outcome
     return Settled(cost, shortfall)
 
 
-def _recorded(request_id: str, outcome: Outcome) -> Settled:
+def interrupted(books: Books, request_id: str, *, settings: Settings, moment: int) -> Settled:
+    """Charge a call that nobody will settle any more what was expected of it. One that is settled stays as it is."""
+    hold = books.holds.get(request_id)
+    outcome = Outcome(
+        outcome='interrupted',
+        status=0,
+        input_tokens=hold.expected_input_tokens if hold else 0,
+        output_tokens=hold.expected_output_tokens if hold else 0,
+        estimated=True,
+        endpoint='',
+        duration_us=max(0, moment - hold.created_at) if hold else 0,
+    )
+    return settle(books, request_id, outcome, settings=settings, moment=moment)
+
+
+def _recorded(books: Books, request_id: str, outcome: Outcome) -> Settled:
     """What a call was charged that is settled already; nothing for one that was never held."""
-    found = statements.run(statements.RECORDED, (request_id,)).fetchone()
+    found = books.recorded(request_id)
     if found is None:
-        return Settled(0, 0)
+        return Settled(0, 0, is_new=False)
     cost, shortfall, recorded = found
     if recorded == 'interrupted' != outcome.outcome:
         log.error(
@@ -139,4 +120,4 @@ def _recorded(request_id: str, outcome: Outcome) -> Settled:
             input_tokens=outcome.input_tokens,
             output_tokens=outcome.output_tokens,
         )
-    return Settled(cost, shortfall)
+    return Settled(cost, shortfall, is_new=False)

@@ -92,7 +92,7 @@ class Standing:
         self._go.set()
 
     def wait_for_somebody(self) -> None:
-        wait_until(lambda: self._database._queue.qsize() > 0)
+        wait_until(lambda: self._database._writer.queue.qsize() > 0)
 
     def _stand(self) -> None:
         self._begun.set()

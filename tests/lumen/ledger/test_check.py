@@ -13,8 +13,7 @@ import models
 from lumen.database import Database
 from lumen.ledger import check
 from lumen.ledger.check import differences
-from lumen.ledger.holds import place
-from lumen.ledger.settlement import settle
+from lumen.ledger.operations import place, settle
 from tests.conftest import Clock
 from tests.lumen.ledger.accounts import ask, open_client, outcome, settings
 

@@ -7,7 +7,7 @@ from lumen.database import Database, now
 from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated
 from lumen.ledger import Held
 from lumen.ledger.check import differences
-from lumen.ledger.holds import place
+from lumen.ledger.operations import place
 from tests.conftest import Clock
 from tests.lumen.ledger.accounts import COIN, account, ask, open_client, settings
 

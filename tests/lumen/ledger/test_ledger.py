@@ -17,6 +17,7 @@ from lumen.errors import DatabaseUnavailable, InsufficientCoins
 from lumen.ledger import Ledger, ledger, recovery
 from lumen.ledger.check import differences
 from lumen.ledger.ledger import HEARTBEAT_SECONDS
+from lumen.ledger.operations import settle
 from lumen.ledger.recovery import DEAD_AFTER_US
 from tests.conftest import Clock, wait_until
 from tests.lumen.ledger.accounts import COIN, account, ask, open_client, outcome, settings
@@ -292,7 +293,7 @@ async def test_a_settlement_after_that_of_another_is_not_charged_and_said_so(
     client = await client_of(database)
     one = Ledger(database, TEN)
     held = await one.hold(await database.read(ask, *client))
-    await database.write(recovery.interrupt, held.request_id, settings=TEN.current)
+    await database.write(settle, held.request_id, None, settings=TEN.current)
     assert (await asyncio.wrap_future(one.settle(held, outcome(10, 20)))).cost == COIN // 4
     assert 'settled as interrupted' in capsys.readouterr().out
     assert await database.read(differences) == []

@@ -10,10 +10,9 @@ from lumen.coins import Price
 from lumen.config.settings import Settings
 from lumen.database import Database
 from lumen.ledger.check import differences
-from lumen.ledger.holds import place
 from lumen.ledger.imported import REQUEST, Import
+from lumen.ledger.operations import place, settle
 from lumen.ledger.past import PastAccount, PastCall, PastKey
-from lumen.ledger.settlement import settle
 from tests.conftest import Clock
 from tests.lumen.ledger.accounts import COIN, account, ask, open_client, outcome, settings
 

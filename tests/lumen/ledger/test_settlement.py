@@ -12,8 +12,7 @@ from lumen.database import Database
 from lumen.errors import InsufficientCoins
 from lumen.ledger import Settled
 from lumen.ledger.check import differences
-from lumen.ledger.holds import place
-from lumen.ledger.settlement import settle
+from lumen.ledger.operations import place, settle
 from tests.conftest import Clock
 from tests.lumen.ledger.accounts import COIN, account, ask, open_client, outcome, settings
 

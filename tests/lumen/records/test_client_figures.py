@@ -1,6 +1,6 @@
 from lumen.database import Database
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.ledger.holds import place
+from lumen.ledger.operations import place
 from lumen.records import client_figures
 from tests.conftest import Clock
 from tests.lumen import factories

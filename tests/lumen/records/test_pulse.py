@@ -1,8 +1,7 @@
 from lumen.database import Database
 from lumen.identity.keys import create_key, revoke_key
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.ledger.holds import place
-from lumen.ledger.settlement import settle
+from lumen.ledger.operations import place, settle
 from lumen.records.clients import set_active
 from lumen.records.managers import add_manager, remove_manager
 from lumen.records.pulse import pulse_of_client

@@ -4,8 +4,7 @@ from lumen.database import Database
 from lumen.errors import NotFound
 from lumen.identity import keys
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.ledger.holds import place
-from lumen.ledger.settlement import settle
+from lumen.ledger.operations import place, settle
 from lumen.records import usage
 from lumen.records.usage import ModelUsage
 from tests.conftest import Clock

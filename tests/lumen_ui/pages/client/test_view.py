@@ -6,8 +6,7 @@ from lumen.database import Database
 from lumen.errors import NotFound
 from lumen.identity.keys import create_key
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.ledger.holds import place
-from lumen.ledger.settlement import settle
+from lumen.ledger.operations import place, settle
 from lumen_ui.pages.client.view import load
 from tests.lumen import factories
 from tests.lumen.ledger.accounts import ask, outcome

@@ -1,0 +1,173 @@
+"""The one thread that writes: what queued while it committed makes its next transaction (natural group commit)."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import peewee
+import structlog
+
+from lumen import commit_fate
+from lumen.database_faults import is_of_the_database, lasts, unavailable
+from lumen.engine import Engine
+from lumen.errors import LumenError, OutcomeUnknown
+
+log = structlog.get_logger()
+
+MAX_BATCH = 256
+ATTEMPTS = 5
+"""How often a batch is tried again when the database, not a statement of ours, is in the way (deadlock, lost link)."""
+
+Batched = Callable[[Sequence[Any]], Sequence[tuple[Any, LumenError | None]]]
+"""A write of many things at once: for each, in order, its value or why it was refused, having changed nothing."""
+
+
+class Work(NamedTuple):
+    """A write that waits: a call, or a thing among others for a batched one."""
+
+    future: Future[Any]
+    call: Callable[[], Any] | None
+    batched: Batched | None = None
+    item: Any = None
+
+
+class Spoilt(Exception):
+    """Something of a batch failed halfway, and its changes could not be undone alone."""
+
+
+class Writer(threading.Thread):
+    """Carries out what is put into `queue`; None ends it. A future resolves only after the commit.
+
+    `transaction` opens one, read-only or not, on the connection of the calling thread.
+    """
+
+    def __init__(self, engine: Engine, url: str, transaction: Callable[[bool], AbstractContextManager[None]]):
+        super().__init__(name='lumen-write', daemon=True)
+        self.queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self.pause = threading.Event()
+        self._engine = engine
+        self._url = url
+        self._transaction = transaction
+
+    def run(self) -> None:
+        last = False
+        while not last:
+            batch = []
+            work = self.queue.get()
+            while work is not None:
+                if work.future.set_running_or_notify_cancel():
+                    batch.append(work)
+                if len(batch) >= MAX_BATCH:
+                    break
+                try:
+                    work = self.queue.get_nowait()
+                except queue.Empty:
+                    break
+            last = work is None
+            if batch:
+                self._commit(batch)
+        self._engine.close()
+
+    def _commit(self, batch: list[Work]) -> None:
+        for attempt in range(ATTEMPTS):
+            number: str | None = None
+            try:
+                with self._transaction(False):
+                    results = self._run_all(batch)
+                    number = commit_fate.number(self._engine)
+            except (peewee.OperationalError, peewee.InterfaceError) as error:
+                self._engine.close()
+                is_lasting = lasts(error, self._url)
+                if not is_lasting:
+                    log.warning('write batch failed', attempt=attempt + 1, size=len(batch), error=str(error))
+                if number is not None:  # COMMIT was sent: what may be done already must not be done again
+                    is_done = self._was_carried_out(number)
+                    if is_done is not False:
+                        self._answer(batch, results if is_done else [(None, OutcomeUnknown())] * len(batch))
+                        return
+                if is_lasting or attempt == ATTEMPTS - 1:
+                    for work in batch:
+                        work.future.set_exception(self._told(error))
+                    return
+                if attempt and len(batch) > 1:  # one call may be at fault for all: let each stand for itself
+                    for work in batch:
+                        self._commit([work])
+                    return
+                self.pause.wait(0.02 * 2**attempt)
+            except (Spoilt, peewee.DatabaseError) as error:
+                if len(batch) > 1 and not is_of_the_database(error):
+                    for work in batch:
+                        self._commit([work])
+                    return
+                for work in batch:
+                    work.future.set_exception(self._told(error))
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the future
+                for work in batch:
+                    work.future.set_exception(self._told(error))
+                return
+            else:
+                self._answer(batch, results)
+                return
+
+    def _was_carried_out(self, number: str) -> bool | None:
+        """What became of transaction `number`, whose COMMIT got no answer; None when the database does not say."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._transaction(True):
+                    found = commit_fate.was_carried_out(self._engine, number)
+                if found is not None:
+                    return found
+            except (peewee.DatabaseError, peewee.InterfaceError) as error:
+                log.warning('the fate of a write batch is not known yet', attempt=attempt + 1, error=str(error))
+                self._engine.close()
+            self.pause.wait(0.02 * 2**attempt)
+        return None
+
+    def _answer(self, batch: list[Work], results: list[tuple[Any, BaseException | None]]) -> None:
+        for work, (value, failure) in zip(batch, results, strict=True):
+            if failure is None:
+                work.future.set_result(value)
+            else:
+                work.future.set_exception(self._told(failure))
+
+    def _run_all(self, batch: list[Work]) -> list[tuple[Any, BaseException | None]]:
+        results: list[tuple[Any, BaseException | None]] = []
+        for batched, works in groupby(batch, key=lambda work: work.batched):
+            some = list(works)
+            if batched is None:
+                results += [self._run(work, alone=len(batch) == 1) for work in some]
+                continue
+            try:
+                results += batched([work.item for work in some])
+            except peewee.DatabaseError:
+                raise
+            except Exception as error:
+                if len(batch) == 1:
+                    raise
+                raise Spoilt from error
+        return results
+
+    def _run(self, work: Work, *, alone: bool) -> tuple[Any, BaseException | None]:
+        assert work.call is not None  # noqa: S101 - what has none is batched
+        if alone:
+            return work.call(), None
+        try:
+            with self._engine.savepoint():
+                return work.call(), None
+        except (peewee.OperationalError, peewee.InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            return None, error
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What a caller is told: of the database's own failures in our words, of any other as it is."""
+        if isinstance(error, Exception) and is_of_the_database(error):
+            return unavailable(error, self._url)
+        return error
