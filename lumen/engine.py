@@ -50,7 +50,7 @@ def connect(url: str) -> Engine:
     if scheme == 'sqlite':
         path = sqlite_path(url)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             reason = f'the folder {path.parent} cannot be made: {error.strerror or error}'
             raise DatabaseUnavailable(reason, 'correct the path of the database') from None
