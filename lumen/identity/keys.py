@@ -18,7 +18,7 @@ import models
 from lumen.config.settings import Settings
 from lumen.database import now, tuples
 from lumen.errors import Conflict, Invalid, NotFound
-from lumen.identity import permissions, revisions
+from lumen.identity import fingerprint, permissions, revisions
 from lumen.identity.permissions import Action, Actor, Person
 from lumen.records import audit
 
@@ -117,10 +117,11 @@ def create_key(
 ) -> NewKey:
     """Make a key for a client. `expires_at` is microseconds since the epoch, None for never.
 
-    Raises Invalid (`name`, `expires_at`), Conflict when the client is deactivated, or what `permissions.require` does.
+    Raises Invalid (`name`, `expires_at`), Conflict when the client is deactivated, ConfigurationError when `secret` is
+    not that of the other keys, or what `permissions.require` does.
     """
     person = permissions.require(actor, Action.MANAGE_KEYS, settings, account_id)
-    new = add_key(person, account_id, name, expires_at, secret=secret)
+    new = add_key(person, account_id, name, expires_at, settings=settings, secret=secret)
     audit.record(
         person,
         'key.created',
@@ -131,7 +132,9 @@ def create_key(
     return new
 
 
-def add_key(person: Person, account_id: int, name: str, expires_at: int | None, *, secret: bytes) -> NewKey:
+def add_key(
+    person: Person, account_id: int, name: str, expires_at: int | None, *, settings: Settings, secret: bytes
+) -> NewKey:
     """Within a write, for actions that checked that `person` may and that write the audit. Raises as `create_key`."""
     name = _check_name(name)
     moment = now()
@@ -140,6 +143,7 @@ def add_key(person: Person, account_id: int, name: str, expires_at: int | None, 
     account = models.Account.get_by_id(account_id)
     if not account.active:
         raise Conflict(f'Client "{account.name}" is deactivated. Activate it before you make a key.')
+    fingerprint.require_same(secret, settings=settings)
     key = _new_key()
     shown = hint(key)
     row = models.ApiKey.create(
