@@ -238,6 +238,15 @@ def test_a_database_that_cannot_be_reached_is_told_in_one_line(installation: Ser
     assert 'hunter2' not in said
 
 
+def test_a_start_says_what_to_do_first(server: Server):
+    assert server.process is not None
+    said = [server.process.stdout.readline() for _ in range(2)]
+    assert said == [
+        'Open it, sign in as "Ada Admin", then choose Clients and + New Client.\n',
+        'Press Ctrl+C to stop.\n',
+    ]
+
+
 def test_keys_are_not_served_under_another_secret_than_they_were_made_with(server: Server):
     key = server.new_key('bot')
     server.stop()
