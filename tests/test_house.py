@@ -23,6 +23,7 @@ FLOORS = [
     {
         'lumen.config',
         'lumen.database',
+        'lumen.database_address',
         'lumen.database_faults',
         'lumen.commit_fate',
         'lumen.engine',

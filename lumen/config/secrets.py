@@ -13,7 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from lumen.config.settings import Settings
-from lumen.engine import sqlite_path
+from lumen.database_address import is_sqlite, sqlite_path
 from lumen.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -124,7 +124,7 @@ def _found(settings: Settings, name: str) -> str | None:
 def _path(settings: Settings, name: str) -> Path:
     """Where a secret that was left out is kept: beside an SQLite file, so that all who use that find the same one."""
     url = settings.app.database.url.get_secret_value()
-    return (sqlite_path(url).parent if url.startswith('sqlite:') else FOLDER) / name
+    return (sqlite_path(url).parent if is_sqlite(url) else FOLDER) / name
 
 
 def _read(path: Path) -> str:
