@@ -27,6 +27,8 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SHAPE = re.compile(r'sk_lumen_[0-9A-Za-z]{38}\Z')
 CHECKSUM_LENGTH = 6
 MAX_NAME = 64
+LAST_EXPIRY = 253_402_300_799_999_999
+"""The last microsecond of the year 9999 in UTC: what comes later has a year that dates cannot be written with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ def add_key(
     moment = now()
     if expires_at is not None and expires_at <= moment:
         raise Invalid('The expiry must lie in the future.', param='expires_at')
+    if expires_at is not None and expires_at > LAST_EXPIRY:
+        raise Invalid('The expiry can be the end of 9999-12-31 (UTC) at the latest.', param='expires_at')
     account = models.Account.get_by_id(account_id)
     if not account.active:
         raise Conflict(f'Client "{account.name}" is deactivated. Activate it before you make a key.')

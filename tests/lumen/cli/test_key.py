@@ -6,7 +6,7 @@ import pytest
 
 from lumen.cli.times import expiry, grace_end
 from lumen.errors import Invalid
-from lumen.identity.keys import looks_valid
+from lumen.identity.keys import LAST_EXPIRY, looks_valid
 from tests.lumen.cli.conftest import CONFIGURATION, Lumen
 
 MOMENT = 1_800_000_000_000_000
@@ -56,12 +56,22 @@ def test_a_date_is_the_last_day_and_a_time_is_exact(text: str, moment: datetime)
     assert expiry(text, MOMENT) == whole_seconds * 1_000_000 + moment.microsecond
 
 
+def test_a_key_can_work_until_the_end_of_9999_and_not_longer(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    for expires in ('9999-12-31', '9999-12-31T23:59:59.999999Z', '99999d'):
+        lumen.json('key', 'create', 'bot', '--expires', expires)
+    assert expiry('9999-12-31', MOMENT) == expiry('9999-12-31T23:59:59.999999Z', MOMENT) == LAST_EXPIRY
+    refusal = lumen.refusal('key', 'create', 'bot', '--expires', '9999-12-31T23:59:59.999999-00:01')
+    assert refusal['param'] == 'expires_at'
+    assert '9999-12-31' in refusal['message']
+
+
 def test_days_count_from_now():
     assert expiry('90d', MOMENT) == MOMENT + 90 * 86_400_000_000
     assert expiry('never', MOMENT) is None
 
 
-@pytest.mark.parametrize('text', ['', '0d', '-1d', '30', '30 days', '2030-13-01', '9999-12-31', '1d1d', '١d'])
+@pytest.mark.parametrize('text', ['', '0d', '-1d', '30', '30 days', '2030-13-01', '10000-01-01', '1d1d', '١d'])
 def test_anything_else_is_refused(text: str):
     with pytest.raises(Invalid, match='is no expiry') as refused:
         expiry(text, MOMENT)
