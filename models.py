@@ -256,6 +256,13 @@ class Revision(Table):
     number = BigIntegerField(default=0)
 
 
+class Fingerprint(Table):
+    """By what a secret is recognised that the database must not hold: its HMAC of a text that everybody knows."""
+
+    name = CharField(max_length=32, primary_key=True)
+    value = CharField(max_length=64)
+
+
 TABLES = (
     Account,
     Manager,
@@ -270,4 +277,5 @@ TABLES = (
     Session,
     EndpointHealth,
     Revision,
+    Fingerprint,
 )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import peewee
 
-from lumen.engine import sqlite_path
+from lumen.database_address import is_sqlite, sqlite_path
 from lumen.errors import DatabaseUnavailable
 
 LEAST_FREE_BYTES = 100_000
@@ -79,7 +79,7 @@ def _state_of_disk(folder: Path) -> str:
 
 def _said(error: BaseException, url: str) -> str:
     said = _first_line(error, url)
-    if url.startswith('sqlite:') and any(sign in said.lower() for sign in VAGUE):
+    if is_sqlite(url) and any(sign in said.lower() for sign in VAGUE):
         return f'{said} ({found})' if (found := _state_of_disk(sqlite_path(url).parent)) else said
     return said
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import peewee
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from lumen import database_address
 from lumen.errors import ConfigurationError, DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 10_000
-MALFORMED = 'database.url: is malformed; special characters in its user or password must be percent-encoded (%2F for /)'
 
 
 class _OffLoop:
@@ -46,11 +42,14 @@ def connect(url: str) -> Engine:
     Raises ConfigurationError for any other address, DatabaseUnavailable when an SQLite file can have no folder. The
     connection itself is made by the first query.
     """
-    scheme = url.partition(':')[0]
-    if scheme == 'sqlite':
-        path = sqlite_path(url)
+    try:
+        database_address.check(url)
+    except ValueError as error:
+        raise ConfigurationError(f'app.database.url: {error}') from None
+    if database_address.is_sqlite(url):
+        path = database_address.sqlite_path(url)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             reason = f'the folder {path.parent} cannot be made: {error.strerror or error}'
             raise DatabaseUnavailable(reason, 'correct the path of the database') from None
@@ -60,28 +59,5 @@ def connect(url: str) -> Engine:
         )
         engine.register_function(str.lower, 'lower', 1)  # SQLite's own knows the letters of ASCII only
         return engine
-    if scheme in ('postgresql', 'postgres'):
-        try:
-            conninfo_to_dict(url)
-            _ = urlsplit(url).port  # a password with an unescaped slash makes nonsense of it
-        except (psycopg.ProgrammingError, ValueError):
-            raise ConfigurationError(MALFORMED) from None  # what the driver says quotes the password
-        # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
-        return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
-    raise ConfigurationError('database.url: must start with sqlite:/// or postgresql://')
-
-
-def sqlite_path(url: str) -> Path:
-    """The file that an `sqlite:` address names. Raises ConfigurationError when it names none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ConfigurationError(MALFORMED) from None
-    name = unquote(parts.path)[1:]
-    if parts.netloc:
-        raise ConfigurationError(
-            f'database.url: write three slashes, sqlite:///{parts.netloc}{parts.path}, or four before an absolute path'
-        )
-    if not name or name == ':memory:' or '\x00' in name:
-        raise ConfigurationError('database.url: an SQLite database needs a file, for example sqlite:///data/lumen.db')
-    return Path(name)
+    # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
+    return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)

@@ -82,6 +82,11 @@ def test_every_library_is_explained():
     assert sorted(explained) == sorted(re.match(r'[\w.-]+', name)[0] for name in named)
 
 
+def test_the_sdk_of_the_tests_is_named_with_its_version():
+    pinned = re.search(r'^openai==(\S+)', (ROOT / 'requirements-dev.txt').read_text(), re.MULTILINE)[1]
+    assert f'`openai` for Python, {pinned};' in (ROOT / 'docs/api.md').read_text()
+
+
 def test_every_room_is_on_the_map():
     text = (ROOT / 'docs/architecture.md').read_text().partition('## How things flow')[0]
     rooms = [path.name for path in (ROOT / 'lumen').iterdir() if (path / '__init__.py').exists()]

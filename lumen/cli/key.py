@@ -30,7 +30,7 @@ def create(client: str, name: str, expires: str, as_json: bool) -> None:
     """Make a key. It is shown this once only.
 
     A date (2030-12-31) is the last day on which the key works, in UTC; a date with a time (2030-12-31T12:00+01:00)
-    is exact.
+    is exact. The last one is 9999-12-31.
     """
     with opened() as lumen:
         client_id = lumen.read(find, client)

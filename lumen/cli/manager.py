@@ -41,7 +41,7 @@ def remove(client: str, email: str, as_json: bool) -> None:
     """Take a manager off a client."""
     with opened() as lumen:
         client_id = lumen.read(find, client)
-        user_id = lumen.read(_find_user, email)
+        user_id, email = lumen.read(_find_user, email)
         lumen.write(managers.remove_manager, COMMAND_LINE, client_id, user_id, settings=lumen.settings)
     value = {'client_id': client_id, 'user_id': user_id, 'email': email}
     answer(value, f'{email} no longer manages "{client}".', as_json=as_json)
@@ -55,7 +55,7 @@ def owner(client: str, email: str, as_json: bool) -> None:
     """Hand a client over: make one of its managers the owner. Who was it until now stays a manager."""
     with opened() as lumen:
         client_id = lumen.read(find, client)
-        user_id = lumen.read(_find_user, email)
+        user_id, email = lumen.read(_find_user, email)
         lumen.write(managers.hand_over, COMMAND_LINE, client_id, user_id, settings=lumen.settings)
     value = {'client_id': client_id, 'user_id': user_id, 'email': email}
     answer(value, f'{email} now owns "{client}".', as_json=as_json)
@@ -73,8 +73,9 @@ def list_managers(client: str, as_json: bool) -> None:
     answer(value, text or f'Nobody manages "{client}".', as_json=as_json)
 
 
-def _find_user(email: str) -> int:
+def _find_user(email: str) -> tuple[int, str]:
+    """Within a read: the id of the user with this address, and the address as they have it. Raises NotFound."""
     user = people.find_by_email(email)
     if user is None:
         raise NotFound(f'There is no user {email}.', code='user_not_found', param='email')
-    return int(user.id)
+    return int(user.id), str(user.email)

@@ -16,7 +16,7 @@ from lumen.config import secrets
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database, P, T
-from lumen.engine import sqlite_path
+from lumen.database_address import is_sqlite, sqlite_path
 from lumen.errors import DatabaseUnavailable
 from lumen.server import logs
 
@@ -60,7 +60,7 @@ def opened(*, current: bool = True, existing: bool = False) -> Iterator[Opened]:
     """
     settings = load_configuration().current
     url = settings.app.database.url.get_secret_value()
-    if existing and url.startswith('sqlite:') and not sqlite_path(url).exists():
+    if existing and is_sqlite(url) and not sqlite_path(url).exists():
         raise DatabaseUnavailable(f'the database {sqlite_path(url)} does not exist', 'correct its address')
     database = Database(url, readers=1)
     try:

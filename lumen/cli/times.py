@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from lumen.errors import Invalid
+from lumen.identity.keys import LAST_EXPIRY
 
 LENGTH = re.compile(r'([1-9][0-9]{0,4})([hd])\Z')
 DAY = re.compile(r'\d{4}-\d{2}-\d{2}\Z')
@@ -18,14 +19,17 @@ class NoTime(Invalid):
 
 
 def expiry(text: str, moment: int) -> int | None:
-    """`never` (None), `30d` or `12h` from `moment`, a date (its end), a date and time. Raises NoTime (`expires`)."""
+    """`never` (None), `30d` or `12h` from `moment`, a date (its end), a date and time. Raises NoTime (`expires`).
+
+    The end of the last day that there is, 9999-12-31, is the last expiry that there can be.
+    """
     text = text.strip()
     if text.casefold() == 'never':
         return None
     if (length := _length(text)) is not None:
         return moment + length
     try:
-        return _read(text, end_of_day=True)
+        return LAST_EXPIRY if text == date.max.isoformat() else _read(text, end_of_day=True)
     except (ValueError, OverflowError):
         message = f'{text!r} is no expiry; use never, a number of days like 30d, or a date like 2030-12-31.'
         raise NoTime(message, param='expires') from None
@@ -70,4 +74,4 @@ def _read(text: str, *, end_of_day: bool) -> int:
     else:
         found = datetime.fromisoformat(text)
         found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return round((found - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+    return (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

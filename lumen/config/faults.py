@@ -20,6 +20,7 @@ SECRET_KEYS = frozenset(
 GLUED = re.compile(rf'({"|".join(sorted(SECRET_KEYS))}|url)\s*[:=]')
 """A key and its secret that no space divides (`secret_key:abc`) are one key to YAML."""
 QUOTED = re.compile(r"'([^']*)'")
+NUMBER = re.compile(r"'([0-9]+)'")
 LONGEST_SHOWN = 80
 MOST_COMPARED = 1000
 
@@ -104,7 +105,8 @@ def _words(details: ErrorDetails, model: type[BaseModel], path: Path) -> str:
         case 'literal_error':
             expected, given = context['expected'], details['input']
             near = did_you_mean(given, QUOTED.findall(expected)) if isinstance(given, str) else ''
-            return f'must be {expected}{near}'
+            unquoted = NUMBER.sub(r'\1', expected)
+            return f'must be {unquoted}{near}'
         case 'bool_parsing' | 'bool_type':
             return 'must be true or false'
         case 'int_parsing' | 'int_type' | 'int_from_float' | 'int_parsing_size':

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from lumen import coins
+from lumen import coins, database_address
 
 UNLIMITED = -2 * coins.NANOCOINS_PER_COIN
 BUILTIN = 'builtin:echo'
@@ -45,10 +45,7 @@ def _secret(value: SecretStr) -> SecretStr:
 
 
 def _database_address(value: SecretStr) -> SecretStr:
-    # The engine knows more of an address, but not its line. Not quoted: there may be a password in it.
-    scheme = _secret(value).get_secret_value().partition(':')[0].lower()
-    if scheme not in ('sqlite', 'postgresql', 'postgres'):
-        raise ValueError('must start with sqlite:/// or postgresql://')
+    database_address.check(_secret(value).get_secret_value())
     return value
 
 

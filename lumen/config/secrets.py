@@ -1,4 +1,4 @@
-"""The two secrets of an installation: made on a first start when left out, refused when others may know them."""
+"""The two secrets of an installation: made when first used if left out, refused when others may know them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import structlog
 from pydantic import SecretStr
 
 from lumen.config.settings import Settings
+from lumen.database_address import is_sqlite, sqlite_path
 from lumen.errors import ConfigurationError
 
 log = structlog.get_logger()
 
-DIRECTORY = Path('data')
+FOLDER = Path('data')
 NAMES = ('secret_key', 'encryption_key')
 SHORTEST = 32
 PUBLISHED = frozenset(
@@ -38,31 +39,39 @@ WORDS = re.compile(
 FEWEST_CHARACTERS = 8
 
 
-def complete(settings: Settings, directory: Path = DIRECTORY) -> Settings:
-    """The settings with both secrets: those that were left out are read from, or made into, files in `directory`."""
-    missing = [name for name in NAMES if getattr(settings.app, name) is None]
-    if not missing:
-        return settings
-    found = {name: SecretStr(_kept(name, directory)) for name in missing}
-    return settings.model_copy(update={'app': settings.app.model_copy(update=found)})
-
-
 def secret_key(settings: Settings) -> bytes:
-    """What signs the browser's storage. The settings must be complete."""
+    """What signs the browser's storage. Made and kept when there is none yet."""
     return _value(settings, 'secret_key')
 
 
 def encryption_key(settings: Settings) -> bytes:
-    """What API keys are hashed under. The settings must be complete."""
+    """What API keys are hashed under. Made and kept when there is none yet."""
     return _value(settings, 'encryption_key')
 
 
+def make_missing(settings: Settings) -> None:
+    """Make and keep those of the two that were left out and are not there yet."""
+    for name in NAMES:
+        _value(settings, name)
+
+
+def origin(settings: Settings, name: str) -> str:
+    """Where a secret comes from, for people: a variable of the environment, the configuration, or the file it is in."""
+    variable = f'LUMEN_{name.upper()}'
+    if os.environ.get(variable):
+        return f'{variable} of the environment'
+    return str(_path(settings, name)) if getattr(settings.app, name) is None else 'the configuration'
+
+
 def require_safe(settings: Settings, host: str) -> None:
-    """Raises ConfigurationError when others can reach `host` and a secret is short, easily guessed or used twice."""
+    """Raises ConfigurationError when others can reach `host` and a secret is short, easily guessed or used twice.
+
+    One that is yet to be made will be safe.
+    """
     if is_loopback(host):
         return
-    for name in NAMES:
-        value = _value(settings, name).decode()
+    values = {name: value for name in NAMES if (value := _found(settings, name)) is not None}
+    for name, value in values.items():
         if len(value) < SHORTEST:
             raise ConfigurationError(
                 f'app.{name}: must have {SHORTEST} characters or more where others can reach Lumen'
@@ -71,7 +80,7 @@ def require_safe(settings: Settings, host: str) -> None:
             raise ConfigurationError(
                 f'app.{name}: looks like an example; make one of your own (openssl rand -base64 48)'
             )
-    if secret_key(settings) == encryption_key(settings):
+    if len(values) == 2 and len(set(values.values())) == 1:
         raise ConfigurationError('app.encryption_key: must not be the same as app.secret_key; make one for each')
 
 
@@ -97,22 +106,39 @@ def is_loopback(host: str) -> bool:
 
 
 def _value(settings: Settings, name: str) -> bytes:
-    value: SecretStr | None = getattr(settings.app, name)
-    if value is None:
-        raise ConfigurationError(f'app.{name}: is missing')
-    return value.get_secret_value().encode()
+    value = _found(settings, name)
+    return (_made(name, _path(settings, name)) if value is None else value).encode()
 
 
-def _kept(name: str, directory: Path) -> str:
-    path = directory / name
+def _found(settings: Settings, name: str) -> str | None:
+    """The secret that was configured, else the one that is kept, else None."""
+    configured: SecretStr | None = getattr(settings.app, name)
+    if configured is not None:
+        return configured.get_secret_value()
     try:
-        return path.read_text(encoding='ascii').strip() or _made(name, path)
+        return _read(_path(settings, name))
     except FileNotFoundError:
-        return _made(name, path)
+        return None
+
+
+def _path(settings: Settings, name: str) -> Path:
+    """Where a secret that was left out is kept: beside an SQLite file, so that all who use that find the same one."""
+    url = settings.app.database.url.get_secret_value()
+    return (sqlite_path(url).parent if is_sqlite(url) else FOLDER) / name
+
+
+def _read(path: Path) -> str:
+    try:
+        value = path.read_text(encoding='ascii').strip()
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise ConfigurationError(f'{path}: cannot be read: {error.strerror}') from None
     except UnicodeDecodeError:
         raise ConfigurationError(f'{path}: is not a secret: it has characters other than ASCII') from None
+    if not value:
+        raise ConfigurationError(f'{path}: is empty; delete it to have one made, or put the secret back')
+    return value
 
 
 def _made(name: str, path: Path) -> str:
@@ -128,7 +154,7 @@ def _made(name: str, path: Path) -> str:
         try:
             os.link(draft, path)  # of two processes that start at once, one makes the secret and both use it
         except FileExistsError:
-            value = path.read_text(encoding='ascii').strip()
+            return _read(path)
         finally:
             draft.unlink()
     except OSError as error:

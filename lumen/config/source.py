@@ -8,7 +8,6 @@ from pathlib import Path
 
 import structlog
 
-from lumen.config import secrets
 from lumen.config.reading import read
 from lumen.config.settings import Settings
 from lumen.errors import ConfigurationError
@@ -25,24 +24,23 @@ class Configuration:
     Both, and `warnings`, are immutable and replaced as a whole: any thread may read them at any time.
     """
 
-    def __init__(self, path: Path, environment: Mapping[str, str], directory: Path = secrets.DIRECTORY):
+    def __init__(self, path: Path, environment: Mapping[str, str]):
         self.path = path
         self.current: Settings
         self.faults: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self._environment = dict(environment)
-        self._directory = directory
         self._taken = self._seen = self._look()
         loaded = read(path, self._environment)
-        self.current = _with_its_maps(secrets.complete(loaded.settings, directory))
+        self.current = _with_its_maps(loaded.settings)
         self.warnings = loaded.warnings
         for warning in self.warnings:
             log.warning('configuration', warning=warning)
 
     @classmethod
-    def load(cls, path: Path, environment: Mapping[str, str], directory: Path = secrets.DIRECTORY) -> Configuration:
+    def load(cls, path: Path, environment: Mapping[str, str]) -> Configuration:
         """Read the file for the first time. Raises ConfigurationError that names every fault."""
-        return cls(path, environment, directory)
+        return cls(path, environment)
 
     def reload_if_changed(self) -> bool:
         """Read the file again when it changed; whether new settings came into force.
@@ -60,7 +58,6 @@ class Configuration:
         try:
             has_version = 'version' in self.current.model_fields_set
             loaded = read(self.path, self._environment, needs_version=has_version)
-            settings = secrets.complete(loaded.settings, self._directory)
         except ConfigurationError as error:
             if self._look() == stamp:
                 self._refuse(stamp, error)
@@ -68,7 +65,7 @@ class Configuration:
         if self._look() != stamp:
             return False
         self._taken = stamp
-        kept, restart = _keep_what_needs_a_restart(self.current, settings)
+        kept, restart = _keep_what_needs_a_restart(self.current, loaded.settings)
         self.current = _with_its_maps(kept)
         self.faults = ()
         self.warnings = loaded.warnings + restart

@@ -18,7 +18,7 @@ import models
 from lumen.config.settings import Settings
 from lumen.database import now, tuples
 from lumen.errors import Conflict, Invalid, NotFound
-from lumen.identity import permissions, revisions
+from lumen.identity import fingerprint, permissions, revisions
 from lumen.identity.permissions import Action, Actor, Person
 from lumen.records import audit
 
@@ -27,6 +27,8 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SHAPE = re.compile(r'sk_lumen_[0-9A-Za-z]{38}\Z')
 CHECKSUM_LENGTH = 6
 MAX_NAME = 64
+LAST_EXPIRY = 253_402_300_799_999_999
+"""The last microsecond of the year 9999 in UTC: what comes later has a year that dates cannot be written with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,11 @@ def create_key(
 ) -> NewKey:
     """Make a key for a client. `expires_at` is microseconds since the epoch, None for never.
 
-    Raises Invalid (`name`, `expires_at`), Conflict when the client is deactivated, or what `permissions.require` does.
+    Raises Invalid (`name`, `expires_at`), Conflict when the client is deactivated, ConfigurationError when `secret` is
+    not that of the other keys, or what `permissions.require` does.
     """
     person = permissions.require(actor, Action.MANAGE_KEYS, settings, account_id)
-    new = add_key(person, account_id, name, expires_at, secret=secret)
+    new = add_key(person, account_id, name, expires_at, settings=settings, secret=secret)
     audit.record(
         person,
         'key.created',
@@ -131,15 +134,20 @@ def create_key(
     return new
 
 
-def add_key(person: Person, account_id: int, name: str, expires_at: int | None, *, secret: bytes) -> NewKey:
+def add_key(
+    person: Person, account_id: int, name: str, expires_at: int | None, *, settings: Settings, secret: bytes
+) -> NewKey:
     """Within a write, for actions that checked that `person` may and that write the audit. Raises as `create_key`."""
     name = _check_name(name)
     moment = now()
     if expires_at is not None and expires_at <= moment:
         raise Invalid('The expiry must lie in the future.', param='expires_at')
+    if expires_at is not None and expires_at > LAST_EXPIRY:
+        raise Invalid('The expiry can be the end of 9999-12-31 (UTC) at the latest.', param='expires_at')
     account = models.Account.get_by_id(account_id)
     if not account.active:
         raise Conflict(f'Client "{account.name}" is deactivated. Activate it before you make a key.')
+    fingerprint.require_same(secret, settings=settings)
     key = _new_key()
     shown = hint(key)
     row = models.ApiKey.create(

@@ -11,8 +11,10 @@ import models
 from lumen.config.settings import Settings
 from lumen.database import searchable
 from lumen.errors import Forbidden, Invalid
-from lumen.identity import revisions
+from lumen.identity import permissions, revisions
+from lumen.identity.permissions import Actor
 from lumen.ledger import pools
+from lumen.records import audit
 
 ADDRESS = re.compile(r'[^@\s\x00-\x1f<>()\[\],;:\\\"]+@[^@\s\x00-\x1f<>()\[\],;:\\\"]+\Z')
 MAX_ADDRESS = 254
@@ -44,7 +46,10 @@ def find_by_email(email: str) -> models.Account | None:
 
 
 def ensure_user(email: str, name: str, settings: Settings, created_by: str) -> int:
-    """The id of the user with this address, who is created with their starting grant when new."""
+    """The id of the user with this address, who is created with their starting grant when new.
+
+    For actions that write the audit.
+    """
     email = check_email(email)
     found = find_by_email(email)
     if found is not None:
@@ -57,18 +62,25 @@ def ensure_user(email: str, name: str, settings: Settings, created_by: str) -> i
 def sign_in_dev(email: str, settings: Settings) -> int:
     """The id of the dev user's account, created at the first sign-in. Raises Forbidden for anybody else.
 
-    A name that was guessed when somebody else entered the address gives way to the one that signs in.
+    A name that was guessed when somebody else entered the address gives way to the one that signs in. Both are audited
+    as done by the person themself.
     """
     handle = email.strip().casefold()
     dev_user = next((user for user in settings.login.dev_users if user.email.casefold() == handle), None)
     if dev_user is None:
         raise Forbidden('This address may not sign in here.')
+    is_new = find_by_email(dev_user.email) is None
     user_id = ensure_user(dev_user.email, dev_user.name, settings, dev_user.email)
     user = models.Account.get_by_id(user_id)
     if not user.active:
         raise Forbidden('This account is deactivated.', code='account_deactivated')
+    person = permissions.load(Actor(user_id), settings)
+    if is_new:
+        audit.record(person, 'user.created', account_id=user_id, subject=user.email, after={'email': user.email})
     if user.name != dev_user.name:
         models.Account.update(name=dev_user.name).where(models.Account.id == user_id).execute()
+        before, after = {'name': user.name}, {'name': dev_user.name}
+        audit.record(person, 'user.renamed', account_id=user_id, subject=user.email, before=before, after=after)
     return user_id
 
 

@@ -33,7 +33,7 @@ def rotate_key(
         raise Invalid('The old key can only work until a time that is still to come.', param='works_until')
     if works_until is not None and works_until > moment + MAX_GRACE_US:
         raise Invalid('The old key can work for at most 30 more days.', param='works_until')
-    new = keys.add_key(person, row.account_id, row.name, expires_at, secret=secret)
+    new = keys.add_key(person, row.account_id, row.name, expires_at, settings=settings, secret=secret)
     if works_until is None:
         ended = {models.ApiKey.revoked_at: moment}
     else:

@@ -96,6 +96,10 @@ def _event(row: tuple[Any, ...]) -> Event:
     return Event(event_id, at, actor, via, action, client, subject, json.loads(before), json.loads(after))
 
 
+def _names(event: Event) -> str:
+    return f'from "{event.before.get("name")}" to "{event.after.get("name")}"'
+
+
 def _key_created(event: Event) -> str:
     return f'made the key "{event.after.get("name")}" ({event.subject})'
 
@@ -118,9 +122,13 @@ def _manager_removed(event: Event) -> str:
     return f'removed {event.subject} from its managers'
 
 
+def _user_created(event: Event) -> str:
+    return 'signed in for the first time' if event.actor == event.subject else f'made the user {event.subject}'
+
+
 SENTENCES: Mapping[str, Callable[[Event], str]] = {
     'client.created': lambda event: 'created the client',
-    'client.renamed': lambda event: f'renamed it from "{event.before.get("name")}" to "{event.after.get("name")}"',
+    'client.renamed': lambda event: f'renamed it {_names(event)}',
     'client.activated': lambda event: 'activated the client',
     'client.deactivated': lambda event: 'deactivated the client',
     'key.created': _key_created,
@@ -131,5 +139,6 @@ SENTENCES: Mapping[str, Callable[[Event], str]] = {
     'manager.left': lambda event: 'left its managers',
     'owner.changed': lambda event: f'made {event.subject} the owner',
     'model.acknowledged': lambda event: f'acknowledged the model "{event.subject}"',
-    'user.created': lambda event: f'made the user {event.subject}',
+    'user.created': _user_created,
+    'user.renamed': lambda event: f'renamed the user {event.subject} {_names(event)}',
 }

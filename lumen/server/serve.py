@@ -13,6 +13,7 @@ from lumen.config import secrets
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database
+from lumen.identity import fingerprint
 from lumen.server.listening import address_of, listen, run, say
 from lumen.server.parts import MakePages, Parts
 from lumen.server.roles import Role
@@ -36,6 +37,8 @@ def serve(
             log.warning('DEV USERS ARE CONFIGURED, but others can reach this address: they work from this machine only')
         database = open_for_serving(settings)
         try:
+            secrets.make_missing(settings)
+            database.write_now(fingerprint.require_same, secrets.encryption_key(settings), settings=settings)
             parts = Parts(configuration, database, role, make_pages)
             address = address_of(listener)
             ready = {'address': address, 'role': role}

@@ -238,6 +238,35 @@ def test_a_database_that_cannot_be_reached_is_told_in_one_line(installation: Ser
     assert 'hunter2' not in said
 
 
+def test_a_start_says_what_to_do_first(server: Server):
+    assert server.process is not None
+    said = [server.process.stdout.readline() for _ in range(2)]
+    assert said == [
+        'Open it, sign in as "Ada Admin", then choose Clients and + New Client.\n',
+        'Press Ctrl+C to stop.\n',
+    ]
+
+
+def test_keys_are_not_served_under_another_secret_than_they_were_made_with(server: Server):
+    key = server.new_key('bot')
+    server.stop()
+    server.extra_environment = {'LUMEN_ENCRYPTION_KEY': 'another secret of thirty-two characters'}
+    said = refused(server, exit_code=2)
+    assert said.startswith('app.encryption_key (from LUMEN_ENCRYPTION_KEY of the environment) is not the one that ')
+    (server.directory / 'data' / 'encryption_key').rename(server.directory / 'kept')
+    server.extra_environment = {}
+    assert f'(from {server.directory}/data/encryption_key)' in refused(server, exit_code=2)
+    (server.directory / 'kept').rename(server.directory / 'data' / 'encryption_key')
+    server.start()
+    assert server.get('/v1/models', key)[0] == 200
+
+
+def test_a_start_makes_both_secrets_and_says_so(server: Server):
+    for name in ('secret_key', 'encryption_key'):
+        assert (server.directory / 'data' / name).read_text()
+        assert f'app.{name} was not configured: one was made and is kept' in server.log.read_text()
+
+
 def test_a_second_server_on_one_sqlite_file_is_refused_whatever_it_is_called(server: Server):
     assert 'another Lumen is already serving' in refused(server)
     file = server.directory / 'data' / 'lumen.db'

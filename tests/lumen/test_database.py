@@ -213,7 +213,7 @@ def test_one_sqlite_file_is_served_by_one_process(tmp_path: Path, new_database: 
 
 @pytest.mark.parametrize('url', ['mysql://x/y', 'sqlite://', 'sqlite:///:memory:', 'lumen.db'])
 def test_other_addresses_are_refused_in_words(url: str):
-    with pytest.raises(ConfigurationError, match=r'database\.url'):
+    with pytest.raises(ConfigurationError, match=r'^app\.database\.url: '):
         connect(url)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import models
 from lumen.database import Database, now
-from lumen.identity import keys
+from lumen.identity import keys, people
 from lumen.identity.permissions import Actor
 from lumen.identity.rotation import rotate_key
 from lumen.records import clients, managers
@@ -241,6 +241,18 @@ def test_what_cannot_be_audited_is_not_done(database: Database, aim: Target, cha
         with pytest.raises(peewee.DatabaseError, match='the audit is closed'):
             futures[0].result(timeout=30)
         assert database.read_now(everything) == before
+
+
+@pytest.mark.parametrize('is_there', [False, True])
+def test_a_sign_in_that_cannot_be_audited_is_not_done(database: Database, is_there: bool):
+    if is_there:  # under the name that was guessed for them, which the sign-in changes
+        actor_of(database, 'max@example.org')
+    database.write_now(models.Account.update(name='max').execute)
+    database.write_now(close_the_audit)
+    before = database.read_now(everything)
+    with pytest.raises(peewee.DatabaseError, match='the audit is closed'):
+        database.write_now(people.sign_in_dev, 'max@example.org', CONFIGURED)
+    assert database.read_now(everything) == before
 
 
 @pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)

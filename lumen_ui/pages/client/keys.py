@@ -67,15 +67,14 @@ class Keys:
 
     def _show(self, view: ClientView) -> None:
         may_manage = view.may(Action.MANAGE_KEYS)
-        self._new.set_visibility(may_manage)
-        self._new.set_enabled(view.client.active)
+        self._new.set_visibility(may_manage and view.client.active)
         rows = [key for key in view.keys if self._page.show_revoked or key.state != 'revoked']
         self._table.show({key.id: key for key in rows})
         for key in rows:
             self._revoke_buttons[key.id].set_visibility(may_manage and key.state != 'revoked')
             self._rotate_buttons[key.id].set_visibility(may_manage and key.state == 'active' and view.client.active)
         if rows:
-            self._nothing.show('')
+            self._nothing.show('' if view.client.active else 'Activate the client before you make another one.')
         elif view.client.active:
             none = 'No keys yet.' if self._page.show_revoked else 'No keys in use.'
             self._nothing.show(f'{none} Make a new key, and give it to the program that shall call the models.')

@@ -28,7 +28,7 @@ def section(title: str, explanation: str = '', *, help_topic: str = '') -> Itera
 
 
 class NothingHere:
-    """What stands in the place of rows: why there are none, and what to do next."""
+    """What stands in the place of rows, or below them: why there are none or no more, and what to do next."""
 
     def __init__(self) -> None:
         self._element = text('p', '', 'section-empty')

@@ -1,11 +1,13 @@
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from lumen.cli.times import expiry, grace_end
 from lumen.errors import Invalid
-from lumen.identity.keys import looks_valid
-from tests.lumen.cli.conftest import Lumen
+from lumen.identity.keys import LAST_EXPIRY, looks_valid
+from tests.lumen.cli.conftest import CONFIGURATION, Lumen
 
 MOMENT = 1_800_000_000_000_000
 
@@ -54,12 +56,22 @@ def test_a_date_is_the_last_day_and_a_time_is_exact(text: str, moment: datetime)
     assert expiry(text, MOMENT) == whole_seconds * 1_000_000 + moment.microsecond
 
 
+def test_a_key_can_work_until_the_end_of_9999_and_not_longer(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    for expires in ('9999-12-31', '9999-12-31T23:59:59.999999Z', '99999d'):
+        lumen.json('key', 'create', 'bot', '--expires', expires)
+    assert expiry('9999-12-31', MOMENT) == expiry('9999-12-31T23:59:59.999999Z', MOMENT) == LAST_EXPIRY
+    refusal = lumen.refusal('key', 'create', 'bot', '--expires', '9999-12-31T23:59:59.999999-00:01')
+    assert refusal['param'] == 'expires_at'
+    assert '9999-12-31' in refusal['message']
+
+
 def test_days_count_from_now():
     assert expiry('90d', MOMENT) == MOMENT + 90 * 86_400_000_000
     assert expiry('never', MOMENT) is None
 
 
-@pytest.mark.parametrize('text', ['', '0d', '-1d', '30', '30 days', '2030-13-01', '9999-12-31', '1d1d', '١d'])
+@pytest.mark.parametrize('text', ['', '0d', '-1d', '30', '30 days', '2030-13-01', '10000-01-01', '1d1d', '١d'])
 def test_anything_else_is_refused(text: str):
     with pytest.raises(Invalid, match='is no expiry') as refused:
         expiry(text, MOMENT)
@@ -90,3 +102,40 @@ def test_a_grace_time_is_a_length_of_time_or_none():
     for text in ('', '0h', '-1d', 'never', '2030-01-01', '1.5h'):
         with pytest.raises(Invalid, match='is no grace time'):
             grace_end(text, MOMENT)
+
+
+def test_only_commands_that_make_keys_need_the_secret(lumen: Lumen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lumen.json('client', 'create', 'bot')
+    first = lumen.json('key', 'create', 'bot')
+    monkeypatch.setenv('LUMEN_ENCRYPTION_KEY', 'f' * 48)
+    for arguments in (('create', 'bot'), ('rotate', str(first['id']))):
+        refusal = lumen.refusal('key', *arguments, exit_code=2)
+        assert refusal['code'] == 'configuration'
+        assert refusal['message'] == (
+            'app.encryption_key (from LUMEN_ENCRYPTION_KEY of the environment) is not the one that the keys in this '
+            'database were made with; configure that one, or revoke the keys that are there with '
+            f'`lumen key revoke`: {first["id"]}'
+        )
+    monkeypatch.delenv('LUMEN_ENCRYPTION_KEY')
+    for arguments in (('client', 'list'), ('client', 'show', 'bot'), ('key', 'revoke', str(first['id'])), ('audit',)):
+        lumen.json(*arguments)
+    assert list(tmp_path.rglob('*encryption_key')) == []
+    lumen.json('key', 'create', 'bot')
+    assert len(list(tmp_path.rglob('*encryption_key'))) == 1
+
+
+def test_a_key_made_in_another_folder_is_made_under_the_same_secret(
+    write_configuration: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_configuration(CONFIGURATION)
+    monkeypatch.setenv('DATABASE_URL', f'sqlite:///{tmp_path}/data/lumen.db')
+    monkeypatch.delenv('LUMEN_ENCRYPTION_KEY')
+    lumen = Lumen()
+    lumen.json('client', 'create', 'bot')
+    lumen.json('key', 'create', 'bot')
+    kept = (tmp_path / 'data' / 'encryption_key').read_text()
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    lumen.json('key', 'create', 'bot')
+    assert list((tmp_path / 'elsewhere').iterdir()) == []
+    assert (tmp_path / 'data' / 'encryption_key').read_text() == kept

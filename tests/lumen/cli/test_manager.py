@@ -22,6 +22,17 @@ def test_a_manager_is_removed_by_address(lumen: Lumen):
     assert lumen.refusal('manager', 'remove', 'bot', 'max@example.org')['code'] == 'manager_not_found'
 
 
+def test_a_manager_is_named_by_their_own_address_however_it_was_typed(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+    added = lumen.json('manager', 'add', 'bot', 'max@example.org')
+    assert lumen.json('manager', 'add', 'bot', 'uma@example.org')['email'] == 'uma@example.org'
+    told = {'client_id': added['client_id'], 'user_id': added['user_id'], 'email': 'max@example.org'}
+    assert lumen.json('manager', 'owner', 'bot', ' MAX@example.org') == told
+    assert lumen('manager', 'owner', 'bot', 'UMA@example.org').stdout == 'uma@example.org now owns "bot".\n'
+    assert lumen.json('manager', 'remove', 'bot', 'Max@Example.org') == told
+    assert lumen('manager', 'remove', 'bot', 'UMA@example.org').stdout == 'uma@example.org no longer manages "bot".\n'
+
+
 def test_what_is_no_address_or_nobody_is_refused(lumen: Lumen):
     lumen.json('client', 'create', 'bot')
     assert lumen.refusal('manager', 'add', 'bot', 'max')['param'] == 'email'

@@ -237,7 +237,7 @@ def plants() -> Iterator[Plant]:
     yield put(('login', 'dev_users', 0, 'email'), 'x', 'must be an e-mail address')
     yield put(('api',), [], 'must be a mapping')
     yield put(('modles',), [], 'is not a key of this section')
-    yield put(('version',), '3', "must be '2'")
+    yield put(('version',), '3', 'must be 2')
     yield drop(('login', 'oauth2', 'server_metadata_url'))
 
 

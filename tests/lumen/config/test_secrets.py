@@ -36,7 +36,8 @@ GUESSABLE = [
 
 def load(path: Path, **environment: str) -> Settings:
     path.write_text('version: 2\n')
-    return Configuration.load(path, environment, path.parent / 'data').current
+    address = {'DATABASE_URL': f'sqlite:///{path.parent}/data/lumen.db'}
+    return Configuration.load(path, address | environment).current
 
 
 def settings(secret_key: str, encryption_key: str) -> Settings:
@@ -45,32 +46,89 @@ def settings(secret_key: str, encryption_key: str) -> Settings:
 
 def test_secrets_left_out_are_made_once_for_the_owner_only(tmp_path: Path):
     path = tmp_path / 'config.yaml'
-    first = load(path)
+    first = secrets.encryption_key(load(path))
     kept = tmp_path / 'data' / 'encryption_key'
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert len(secrets.encryption_key(first)) >= 32
-    assert secrets.encryption_key(load(path)) == secrets.encryption_key(first)
-    assert secrets.secret_key(first) != secrets.encryption_key(first)
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    assert len(first) >= 32
+    assert secrets.encryption_key(load(path)) == first
+    assert secrets.secret_key(load(path)) != first
+
+
+def test_no_secret_is_made_before_it_is_used(tmp_path: Path):
+    configured = load(tmp_path / 'config.yaml')
+    secrets.require_safe(configured, HOSTS[0])
+    assert not (tmp_path / 'data').exists()
+    secrets.make_missing(configured)
+    assert sorted(path.name for path in (tmp_path / 'data').iterdir()) == ['encryption_key', 'secret_key']
+
+
+@pytest.mark.parametrize(
+    ('address', 'folder'),
+    [
+        ('sqlite:///data/lumen.db', 'data'),
+        ('sqlite:///lumen.db', ''),
+        ('sqlite:///{elsewhere}/deep/lumen.db', '{elsewhere}/deep'),
+        ('postgresql://db.example.org/lumen', 'data'),
+    ],
+)
+def test_secrets_are_kept_beside_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, folder: str
+):
+    here, elsewhere = tmp_path / 'here', tmp_path / 'elsewhere'
+    here.mkdir()
+    monkeypatch.chdir(here)
+    configured = load(tmp_path / 'config.yaml', DATABASE_URL=address.format(elsewhere=elsewhere))
+    made = secrets.encryption_key(configured)
+    kept = here / folder.format(elsewhere=elsewhere) / 'encryption_key'
+    assert kept.read_bytes() == made
 
 
 def test_secrets_that_are_made_are_said_but_not_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    made = load(tmp_path / 'config.yaml')
+    made = secrets.encryption_key(load(tmp_path / 'config.yaml'))
     said = capsys.readouterr().out
     assert 'encryption_key' in said
-    assert secrets.encryption_key(made).decode() not in said
+    assert made.decode() not in said
 
 
 def test_given_secrets_are_used_and_none_is_written(tmp_path: Path):
     given = load(tmp_path / 'config.yaml', LUMEN_SECRET_KEY='s' * 40, LUMEN_ENCRYPTION_KEY='e' * 40)
+    secrets.make_missing(given)
     assert secrets.encryption_key(given) == b'e' * 40
     assert not (tmp_path / 'data').exists()
 
 
-def test_a_kept_secret_that_is_no_text_is_refused(tmp_path: Path):
+@pytest.mark.parametrize(
+    ('kept', 'said'),
+    [
+        (b'\xff\xfe', 'is not a secret'),
+        (b'', 'is empty; delete it to have one made, or put the secret back'),
+        (b' \n', 'is empty; delete it to have one made, or put the secret back'),
+    ],
+)
+def test_a_kept_file_without_a_secret_is_refused(tmp_path: Path, kept: bytes, said: str):
     (tmp_path / 'data').mkdir()
-    (tmp_path / 'data' / 'secret_key').write_bytes(b'\xff\xfe')
-    with pytest.raises(ConfigurationError, match='is not a secret'):
-        load(tmp_path / 'config.yaml')
+    (tmp_path / 'data' / 'secret_key').write_bytes(kept)
+    with pytest.raises(ConfigurationError, match=said):
+        secrets.secret_key(load(tmp_path / 'config.yaml'))
+    assert (tmp_path / 'data' / 'secret_key').read_bytes() == kept
+
+
+def test_who_comes_second_uses_what_the_first_one_made_if_that_is_a_secret(tmp_path: Path):
+    path = tmp_path / 'encryption_key'
+    path.write_text('made by another')
+    assert secrets._made('encryption_key', path) == 'made by another'
+    path.write_text('')
+    with pytest.raises(ConfigurationError, match='is empty'):
+        secrets._made('encryption_key', path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kept_secret_is_held_to_the_same_as_a_given_one(tmp_path: Path):
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'secret_key').write_text(GUESSABLE[0])
+    with pytest.raises(ConfigurationError, match='looks like an example'):
+        secrets.require_safe(load(tmp_path / 'config.yaml'), HOSTS[0])
 
 
 @pytest.mark.parametrize('secret', ['short', *GUESSABLE])

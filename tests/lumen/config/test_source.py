@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def load(path: Path, **environment: str) -> Configuration:
-    return Configuration.load(path, environment, path.parent / 'data')
+    return Configuration.load(path, environment)
 
 
 def look(configuration: Configuration) -> bool:
@@ -73,6 +73,14 @@ def test_what_needs_a_restart_keeps_its_value_and_says_so(path: Path):
     assert look(configuration)
     assert configuration.current.app.database == before
     assert any('app.database changed' in warning for warning in configuration.warnings)
+
+
+def test_a_secret_that_is_configured_while_running_waits_for_the_next_start(path: Path):
+    configuration = load(path)
+    path.write_text(GOOD.format(name='x, encryption_key: ' + 'e' * 40))
+    assert look(configuration)
+    assert configuration.current.app.encryption_key is None
+    assert any('app.encryption_key changed' in warning for warning in configuration.warnings)
 
 
 @pytest.mark.parametrize('text', ['', '\n', '# nothing but a remark\n', '---\n', '{}\n', '---\n...\n', 'null\n', '~'])

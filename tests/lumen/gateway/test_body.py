@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,36 +17,48 @@ from tests.lumen.gateway.conftest import Running, configured
 from tests.lumen.gateway.test_bounds import model
 from tests.lumen.gateway.test_refusals import code, send
 
+T = TypeVar('T')
+
 LARGEST = 32_000_000
 START = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}], "input": "x", "more": '
 SECONDS = 1.0
 """Of processor time, on a machine that does other things too. The measured figures are about half of it."""
+TRIES = 3
 
 
 def many(item: bytes, number: int) -> bytes:
-    return START + b'[' + b','.join([item] * number) + b']}'
+    return START + b'[' + (item + b',') * (number - 1) + item + b']}'
 
 
 def full_of(item: bytes) -> bytes:
     return many(item, (LARGEST - len(START) - 3) // (len(item) + 1))
 
 
+def takes_less_than(seconds: float, step: Callable[[], T]) -> T:
+    """What the step returns. One that took longer is tried again: beside others on a machine each costs more."""
+    for _ in range(TRIES):
+        begun = time.process_time()
+        made = step()
+        if (took := time.process_time() - begun) < seconds:
+            return made
+    raise AssertionError(f'it took {took:.2f} s of processor time')
+
+
+def refuse(content: bytes, match: str) -> None:
+    with pytest.raises(Invalid, match=match):
+        body.parse(content)
+
+
 @pytest.mark.parametrize('item', [b'{}', b'[]', b'{"":1}', b'7', b'""', b'1.5'])
 def test_millions_of_tiny_values_are_refused_before_they_are_parsed(item: bytes):
     content = full_of(item)
-    begun = time.process_time()
-    with pytest.raises(Invalid, match='more than 500,000 values'):
-        body.parse(content)
-    assert time.process_time() - begun < SECONDS
+    takes_less_than(SECONDS, lambda: refuse(content, 'more than 500,000 values'))
 
 
 @pytest.mark.parametrize('digits', [4300, MAX_DIGITS + 1])
 def test_numbers_of_very_many_digits_are_refused(digits: int):
     content = full_of(b'9' * digits)
-    begun = time.process_time()
-    with pytest.raises(Invalid, match='more than 400 digits'):
-        body.parse(content)
-    assert time.process_time() - begun < SECONDS
+    takes_less_than(SECONDS, lambda: refuse(content, 'more than 400 digits'))
 
 
 def test_a_number_of_as_many_digits_as_may_be_passes_as_it_is():
@@ -66,17 +79,19 @@ def test_a_number_of_as_many_digits_as_may_be_passes_as_it_is():
 )
 def test_the_most_that_is_taken_holds_up_nobody_for_long(make: Callable[[], bytes]):
     content = make()
-    steps: list[Callable[[], object]] = [
-        lambda: checks.chat(body.parse(content)),
+
+    def read() -> dict[str, Any]:
+        found = body.parse(content)
+        checks.chat(found)
+        return found
+
+    found = takes_less_than(SECONDS, read)
+    for step in (
         lambda: bounds.of_chat(found, model()),
         lambda: bounds.of_embeddings(found, model()),
         lambda: body.dump(found),
-    ]
-    found = body.parse(content)
-    for step in steps:
-        begun = time.process_time()
-        step()
-        assert time.process_time() - begun < SECONDS
+    ):
+        takes_less_than(SECONDS, step)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +103,7 @@ def test_a_text_of_any_kind_may_be_as_large_as_a_body(piece: bytes):
     text = piece * ((LARGEST - len(START) - 3) // len(piece))
     content = START + b'"' + text + b'"}'
     assert len(content) <= LARGEST
-    begun = time.process_time()
-    assert body.parse(content)['more'] == json.loads(b'"' + text + b'"')
-    assert time.process_time() - begun < 2 * SECONDS
+    assert takes_less_than(SECONDS, lambda: body.parse(content))['more'] == json.loads(b'"' + text + b'"')
 
 
 def test_a_quote_that_is_escaped_ends_no_text():
@@ -100,13 +113,14 @@ def test_a_quote_that_is_escaped_ends_no_text():
     assert len(body.parse(START + b'["\\\\", "\\"' + b',' * MAX_VALUES + b'\\\\"]}')['more']) == 2
 
 
+@pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)
 def test_callers_are_told_and_embeddings_are_no_exception(run: Callable[[Settings], Running]):
     running = run(configured('builtin:echo'))
     for path in ('/v1/chat/completions', '/v1/embeddings'):
-        response = send(running, path, content=full_of(b'[]'))
+        response = send(running, path, content=many(b'[]', MAX_VALUES + 1))
         assert code(response) == (400, 'invalid_request')
         assert '500,000 values' in response.json()['error']['message']
         inputs = b'{"model": "m", "input": [' + b','.join([b'7'] * (MAX_VALUES + 1)) + b']}'
         assert code(send(running, path, content=inputs)) == (400, 'invalid_request')
-        assert '400 digits' in send(running, path, content=full_of(b'9' * 4300)).json()['error']['message']
+        assert '400 digits' in send(running, path, content=many(b'9' * 4300, 1)).json()['error']['message']
     assert running.requests() == []

@@ -29,6 +29,24 @@ def test_a_guessed_name_gives_way_to_the_one_who_signs_in(database: Database):
     assert database.read_now(lambda: models.Account.get_by_id(user_id).name) == 'Max'
 
 
+def test_signing_in_is_audited_where_it_changes_something(database: Database):
+    def events() -> list[tuple[object, ...]]:
+        row = models.AuditEvent
+        query = row.select(row.actor, row.actor_account, row.via, row.action, row.account, row.before, row.after)
+        return list(query.where(row.subject == 'max@example.org').order_by(row.id).tuples())
+
+    user_id = database.write_now(people.sign_in_dev, 'MAX@example.org', CONFIGURED)
+    by_max = ('max@example.org', user_id, 'page')
+    created = (*by_max, 'user.created', user_id, '{}', '{"email": "max@example.org"}')
+    assert database.read_now(events) == [created]
+    database.write_now(people.sign_in_dev, 'max@example.org', CONFIGURED)
+    assert database.read_now(events) == [created]
+    other_name = factories.settings(login={'dev_users': [{'email': 'max@example.org', 'name': 'Max Power'}]})
+    database.write_now(people.sign_in_dev, 'max@example.org', other_name)
+    renamed = (*by_max, 'user.renamed', user_id, '{"name": "Max"}', '{"name": "Max Power"}')
+    assert database.read_now(events) == [created, renamed]
+
+
 def test_a_deactivated_user_does_not_sign_in(database: Database):
     database.write_now(people.sign_in_dev, 'max@example.org', CONFIGURED)
     database.write_now(lambda: models.Account.update(active=False).execute())

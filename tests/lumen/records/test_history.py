@@ -6,7 +6,7 @@ import pytest
 import models
 from lumen.database import Database
 from lumen.errors import Forbidden, NotFound
-from lumen.identity import keys
+from lumen.identity import keys, people
 from lumen.identity.permissions import COMMAND_LINE
 from lumen.identity.rotation import rotate_key
 from lumen.records import clients, history, managers
@@ -58,6 +58,18 @@ def test_the_life_of_a_client_reads_as_sentences(database: Database, clock: Cloc
         'renamed it from "bot" to "robot"',
         'deactivated the client',
         'activated the client',
+    ]
+
+
+def test_a_first_sign_in_and_a_new_name_read_as_sentences(database: Database):
+    database.write_now(factories.client, 'bot', CONFIGURED, 'max@example.org')
+    for email in ('max@example.org', factories.ADMIN):
+        database.write_now(people.sign_in_dev, email, CONFIGURED)
+    events = database.read_now(history.audit_events, COMMAND_LINE, settings=CONFIGURED)
+    assert [event.sentence for event in reversed(events) if event.action.startswith('user.')] == [
+        'made the user max@example.org',
+        'renamed the user max@example.org from "max" to "Max"',
+        'signed in for the first time',
     ]
 
 

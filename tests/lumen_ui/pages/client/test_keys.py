@@ -122,6 +122,25 @@ def test_a_key_expires_after_the_chosen_days(site: Site, visit: Visit) -> None:
         assert key.expires_at == key.created_at + days * DAY_US
 
 
+WHERE_IT_OPENS = """async () => {
+  const field = document.querySelector('.q-dialog .q-select'), seen = new Set();
+  field.click();
+  for (const begun = performance.now(); performance.now() - begun < 500; await new Promise(requestAnimationFrame)) {
+    const menu = document.querySelector('.q-menu');
+    if (menu?.style.visibility === 'visible')
+      seen.add(Math.round(menu.getBoundingClientRect().top - field.getBoundingClientRect().bottom));
+  }
+  return [...seen];
+}"""
+
+
+def test_choices_open_where_they_stay(site: Site, visit: Visit) -> None:
+    # They were measured as they had been before they were drawn, opened at the top, and moved from under the mouse.
+    page = visit(site.client(), ADA, reduced_motion='reduce')
+    open_new_key(page, 'patient')
+    assert page.evaluate(WHERE_IT_OPENS) == [0]
+
+
 def test_a_key_works_until_the_end_of_a_day_where_the_viewer_is(site: Site, visit: Visit) -> None:
     client_id = site.client()
     page = visit(client_id, ADA, timezone_id='Asia/Tokyo')

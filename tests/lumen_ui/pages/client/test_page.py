@@ -82,6 +82,7 @@ def test_figures_move_by_themselves_while_the_page_stays_as_it_is(site: Site, vi
 def test_what_a_command_changes_shows_in_an_open_page(site: Site, visit: Visit) -> None:
     client_id = site.client()
     key = site.key(client_id, 'doomed')
+    site.key(client_id, 'kept')
     page = visit(client_id, ADA)
     site.act(managers.add_manager, client_id, GRACE)
     expect(row(page, 'Managers', 'Grace Hopper')).to_contain_text('Owner')
@@ -89,7 +90,12 @@ def test_what_a_command_changes_shows_in_an_open_page(site: Site, visit: Visit) 
     expect(row(page, 'API keys', 'doomed')).to_have_count(0)
     site.act(clients.set_active, client_id, False)
     expect(page.locator('.client-title')).to_contain_text('Deactivated')
-    expect(page.get_by_role('button', name='New key')).to_be_disabled()
+    expect(page.get_by_role('button', name='New key')).to_have_count(0)
+    reason = page.get_by_text('Activate the client before you make another one.')
+    expect(reason).to_be_visible()
+    site.act(clients.set_active, client_id, True)
+    expect(page.get_by_role('button', name='New key')).to_be_enabled()
+    expect(reason).to_have_count(0)
 
 
 def test_what_a_command_changes_shows_within_a_second(site: Site, visit: Visit) -> None:
