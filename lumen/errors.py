@@ -45,13 +45,27 @@ class Conflict(LumenError):
 
 
 class InsufficientCoins(LumenError):
-    """A pool cannot pay. Amounts are nanocoins; `available_in_seconds` is None when no refill will ever cover it."""
+    """A pool cannot pay. Amounts are nanocoins; `available_in_seconds` is None when no refill will ever cover it.
+
+    `obtainable_in_us` is the soonest that the call could be paid, were all calls in flight to cost nothing: 0 when it
+    waits for them alone, None when it could never be.
+    """
 
     code = 'insufficient_coins'
     status = 429
 
-    def __init__(self, message: str, *, balance: int, held: int, needed: int, available_in_seconds: int | None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        balance: int,
+        held: int,
+        needed: int,
+        available_in_seconds: int | None,
+        obtainable_in_us: int | None = None,
+    ):
         super().__init__(message)
+        self.obtainable_in_us = obtainable_in_us
         self.balance = balance
         self.held = held
         self.needed = needed

@@ -47,13 +47,15 @@ class Held:
     started_at: int
 
 
-def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, moment: int) -> Held:
+def place(
+    books: Books, ask: Ask, *, settings: Settings, process_id: str, moment: int, others_wait: bool = False
+) -> Held:
     """Set aside what `ask` could cost at most.
 
     Raises NotAuthenticated (key revoked or expired), Forbidden (`account_deactivated`, `no_budget`) or
     InsufficientCoins, before it changes anything. Near empty, when the bound does not fit but nothing else is pending
     and the expected cost does, the call holds all that is left, with its output bounded to it. Placing a hold again
-    returns it as it is.
+    returns it as it is. When `others_wait`, a call that could be placed is refused too, as one that may wait.
     """
     account, key = books.accounts.get(ask.account_id), books.keys.get(ask.key_id)
     if account is None or key is None or key[1] != ask.account_id:
@@ -71,6 +73,8 @@ def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, moment
         raise Forbidden('This account has no budget.', code='no_budget')
     account.refill(pool, moment)
     amount, output_bound = (0, ask.output_bound) if pool.is_unlimited else _afford(ask, account, pool, moment)
+    if others_wait and not pool.is_unlimited and amount:
+        raise _insufficient(ask, amount, account, pool, moment)
     account.held += amount
     hold = HoldState(
         request_id=ask.request_id,
@@ -117,7 +121,7 @@ def _afford(ask: Ask, account: AccountState, pool: Pool, moment: int) -> tuple[i
         tokens = _output_paid_by(ask, account.balance)
         if tokens >= 1 or ask.output_bound == 0:
             return account.balance, min(ask.output_bound, tokens)
-    raise _insufficient(bound, account, pool, moment)
+    raise _insufficient(ask, bound, account, pool, moment)
 
 
 def _output_paid_by(ask: Ask, amount: int) -> int:
@@ -131,7 +135,7 @@ def _as_placed(ask: Ask, hold: HoldState) -> Held:
     return Held(ask.request_id, hold.amount, output_bound, output_bound < ask.output_bound, hold.created_at)
 
 
-def _insufficient(needed: int, account: AccountState, pool: Pool, moment: int) -> InsufficientCoins:
+def _insufficient(ask: Ask, needed: int, account: AccountState, pool: Pool, moment: int) -> InsufficientCoins:
     balance, held = account.balance, account.held
     seconds: int | None = None
     message = (
@@ -147,4 +151,26 @@ def _insufficient(needed: int, account: AccountState, pool: Pool, moment: int) -
         microseconds = microseconds_until(missing, pool.refresh, account.remainder)
         seconds = -(-(account.touched_at + microseconds - moment) // 1_000_000)
         message += f' The refill will cover it in {seconds:,} seconds.'
-    return InsufficientCoins(message, balance=balance, held=held, needed=needed, available_in_seconds=seconds)
+    return InsufficientCoins(
+        message,
+        balance=balance,
+        held=held,
+        needed=needed,
+        available_in_seconds=seconds,
+        obtainable_in_us=_obtainable_in(ask, account, pool, moment),
+    )
+
+
+def _obtainable_in(ask: Ask, account: AccountState, pool: Pool, moment: int) -> int | None:
+    """When the least that would do (the expected cost, or the bound) could be there; None when never."""
+    least_output = ask.choices if ask.output_bound else 0
+    least = min(
+        ask.price.cost(ask.input_bound, ask.output_bound * ask.choices),
+        ask.price.cost(ask.expected_input_tokens, max(ask.expected_output_tokens, least_output)),
+    )
+    if least <= account.balance:
+        return 0
+    if pool.refresh == 0 or (pool.max is not None and least > pool.max):
+        return None
+    due = account.touched_at + microseconds_until(least - account.balance, pool.refresh, account.remainder)
+    return max(1, due - moment)

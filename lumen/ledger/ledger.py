@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held
 from lumen.ledger.operations import Operation, Place, Settle, carry_out
 from lumen.ledger.settlement import Outcome, Settled
+from lumen.ledger.waiting import Lines, can_come
 from lumen.waking import awaitable
 
 log = structlog.get_logger()
@@ -43,20 +45,36 @@ class Ledger:
         self.process_id = process_id or uuid4().hex
         self._role = 'gateway'
         self._pulse: recovery.Pulse | None = None
-        self._open: set[str] = set()
-        """The request ids of calls that somebody here is going to settle: added before the hold, taken out after."""
+        self._open: dict[str, int] = {}
+        """The calls that somebody here is going to settle, with their accounts: from before the hold until after."""
+        self._lines = Lines()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def hold(self, ask: Ask) -> Held:
         """Set coins aside for a call; see `holds.place` for what it raises.
 
+        When the pool cannot pay now, but may once calls in flight are settled or the refill that falls due in time has
+        come, the call waits: first come first served, at most `budget.wait_seconds`.
+
         Whoever does not get the hold leaves none behind: a caller who gives up, and one to whom the database could not
         say whether it was placed. If it was after all, it is settled at once, at no cost.
         """
-        self._open.add(ask.request_id)
+        self._loop = asyncio.get_running_loop()
+        is_first = self._lines.is_empty(ask.account_id)
         try:
-            future = self._do(Place(ask, self.process_id, self.configuration.current))
+            return await self._place(ask, others_wait=not is_first)
+        except InsufficientCoins as refusal:
+            seconds = self.configuration.current.budget.wait_seconds
+            if not can_come(refusal, seconds):
+                raise
+            return await self._lines.wait(ask.account_id, refusal, seconds, lambda: self._place(ask))
+
+    async def _place(self, ask: Ask, *, others_wait: bool = False) -> Held:
+        self._open[ask.request_id] = ask.account_id
+        try:
+            future = self._do(Place(ask, self.process_id, self.configuration.current, others_wait))
         except BaseException:
-            self._open.discard(ask.request_id)
+            self._open.pop(ask.request_id, None)
             raise
         try:
             return await awaitable(future)
@@ -146,7 +164,7 @@ class Ledger:
     ) -> None:
         error = done.exception()
         if error is None:
-            self._open.discard(request_id)
+            self._close(request_id)
             settled.set_result(done.result())
         elif isinstance(error, DatabaseUnavailable):
             log.error('a settlement waits for the database', request_id=request_id, error=str(error))
@@ -158,12 +176,19 @@ class Ledger:
             self._submit(request_id, None, settled)
         else:
             log.error('a call cannot be settled', request_id=request_id, error=repr(error))
-            self._open.discard(request_id)  # `recover` takes it up at every sign of life
+            self._open.pop(request_id, None)  # `recover` takes it up at every sign of life
             settled.set_exception(error)
+
+    def _close(self, request_id: str) -> None:
+        """A call is settled: who waits for its account's coins, in whatever thread this is, may have them now."""
+        account_id = self._open.pop(request_id, None)
+        if account_id is not None and self._loop is not None and not self._lines.is_empty(account_id):
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._lines.settled, account_id)
 
     def _abandon(self, request_id: str, placed: Future[Held], outcome: str, status: int) -> None:
         if placed.cancelled() or isinstance(placed.exception(), REFUSALS):
-            self._open.discard(request_id)
+            self._open.pop(request_id, None)
             return
         nothing = Outcome(
             outcome, status=status, input_tokens=0, output_tokens=0, estimated=False, endpoint='', duration_us=0

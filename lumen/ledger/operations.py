@@ -22,6 +22,7 @@ class Place:
     ask: Ask
     process_id: str
     settings: Settings
+    others_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,14 @@ def _one(books: Books, operation: Operation, moment: int) -> Result:
 def _done(books: Books, operation: Operation, moment: int) -> Any:
     settings = operation.settings
     if isinstance(operation, Place):
-        return holds.place(books, operation.ask, settings=settings, process_id=operation.process_id, moment=moment)
+        return holds.place(
+            books,
+            operation.ask,
+            settings=settings,
+            process_id=operation.process_id,
+            moment=moment,
+            others_wait=operation.others_wait,
+        )
     if operation.outcome is None:
         return settlement.interrupted(books, operation.request_id, settings=settings, moment=moment)
     return settlement.settle(books, operation.request_id, operation.outcome, settings=settings, moment=moment)
