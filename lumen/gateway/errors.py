@@ -42,6 +42,16 @@ class UpstreamTimeout(UpstreamError):
         super().__init__('The model server did not answer in time.')
 
 
+class PoolExhausted(UpstreamError):
+    """A stream that costs more than was held for it, and than the pool has."""
+
+    code = 'insufficient_coins'
+    status = 429
+
+    def __init__(self) -> None:
+        super().__init__('The coin pool is empty, and this answer would cost more: it ends here.')
+
+
 class TooLarge(LumenError):
     code = 'request_too_large'
     status = 413
@@ -63,7 +73,8 @@ class MethodNotAllowed(LumenError):
 
 def body(error: LumenError) -> bytes:
     """The error as JSON."""
-    kind = 'insufficient_quota' if isinstance(error, InsufficientCoins) else TYPES.get(error.status, 'api_error')
+    is_about_coins = isinstance(error, InsufficientCoins | PoolExhausted)
+    kind = 'insufficient_quota' if is_about_coins else TYPES.get(error.status, 'api_error')
     shape = {'message': error.message, 'type': kind, 'param': error.param, 'code': error.code}
     return json.dumps({'error': shape}, ensure_ascii=False).encode('utf-8', 'replace')
 

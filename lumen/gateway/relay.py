@@ -14,7 +14,7 @@ from starlette.types import Send
 from lumen.gateway import body as request_body
 from lumen.gateway import errors, usage
 from lumen.gateway.admission import Call
-from lumen.gateway.errors import UpstreamError, UpstreamTimeout
+from lumen.gateway.errors import PoolExhausted, UpstreamError, UpstreamTimeout
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.hiding import without_usage
@@ -122,6 +122,7 @@ class _Stream:
                 if not self._is_done:
                     self._settling.generated(usage.generated_bytes_in(plain))
                 await self._write(plain)
+                await self._stay_within_the_pool()
             for number, event in enumerate(events):
                 content = event.raw
                 if event.data is not None and event.data.strip() == DONE:
@@ -132,9 +133,16 @@ class _Stream:
                 elif event.data is not None:
                     content = self._read(event)
                 await self._write(content)
+            if events:
+                await self._stay_within_the_pool()
         if not self._is_done:
             raise UpstreamError('The model server ended its stream before it was complete.')
         await self._send({'type': 'http.response.body', 'body': b''})
+
+    async def _stay_within_the_pool(self) -> None:
+        """Raises PoolExhausted when what the stream costs by now was not held for, and cannot be."""
+        if not self._is_done and self._settling.exceeds_hold and not await self._settling.extend():
+            raise PoolExhausted
 
     async def break_off(self, error: UpstreamError) -> None:
         """Tell the caller in the stream that it ends here; what was generated is charged."""
@@ -252,6 +260,8 @@ async def _settled(settling: Settling, outcome: str, status: int, charged: bool 
 
 
 def _outcome(error: UpstreamError, otherwise: str) -> str:
+    if isinstance(error, PoolExhausted):
+        return 'insufficient_coins'
     return 'timeout' if error.status == 504 else otherwise
 
 

@@ -12,6 +12,12 @@ from lumen.gateway.health import HealthNotes
 from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
 
+MORE_TOKENS = 64
+"""A hold is extended by so much, and a quarter, beyond what is needed, so that it is not extended at each event."""
+
+DOUBT = 2
+"""By so much an estimate may be off. What exceeds a bound even so does exceed it."""
+
 
 class Settling:
     """Gathers what one call used while it runs. `settle` only queues, so it may be called from a `finally`.
@@ -32,6 +38,8 @@ class Settling:
         self._started = time.monotonic_ns()
         self._first_byte: int | None = None
         self._settled: Future[Settled] | None = None
+        self._paid_tokens = self._tokens_paid_by(call.held.amount)
+        self._is_at_the_limit = False
 
     @property
     def has_usage(self) -> bool:
@@ -55,6 +63,23 @@ class Settling:
         """Note what the model server says of the call until now. A report of no output says nothing of any text."""
         self._usage = usage
         self._reported_bytes = self._output_bytes if usage.output_tokens else 0
+
+    @property
+    def exceeds_hold(self) -> bool:
+        """Whether what was generated until now probably costs more than is held for it."""
+        if self._paid_tokens is None:
+            return False
+        return (self._sure_output() if self._is_at_the_limit else self._likely_output()) > self._paid_tokens
+
+    async def extend(self) -> bool:
+        """Hold more, for what was generated and the next of it; False when the pool cannot pay for what surely was."""
+        call, likely = self._call, self._likely_output()
+        wanted = call.model.price.cost(self._input_tokens(), likely + likely // 4 + MORE_TOKENS)
+        self._paid_tokens = self._tokens_paid_by(await self._ledger.extend(call.held, wanted))
+        if self._paid_tokens is None:
+            return True
+        self._is_at_the_limit = likely > self._paid_tokens
+        return self._sure_output() <= self._paid_tokens
 
     def settle(self, outcome: str, status: int, *, charged: bool = True) -> Future[Settled]:
         """Queue the settlement; the first call decides, later ones get the same future.
@@ -98,7 +123,28 @@ class Settling:
             output = self._expectation.tokens_of(name, self._output_bytes)
         else:
             output = self._expectation.output_tokens(name, call.bound)
-        return min(output, call.held.output_bound * call.bound.choices)
+        most = call.held.output_bound * call.bound.choices
+        return output if output > DOUBT * most else min(output, most)  # it evidently does not keep to its bound
+
+    def _likely_output(self) -> int:
+        estimate = self._expectation.tokens_of(self._call.model.name, self._output_bytes)
+        return self._usage.output_tokens if self._usage is not None and self._reported_bytes else estimate
+
+    def _sure_output(self) -> int:
+        reported = self._usage.output_tokens if self._usage is not None else 0
+        return max(reported, self._expectation.tokens_of(self._call.model.name, self._output_bytes) // DOUBT)
+
+    def _input_tokens(self) -> int:
+        if self._usage is not None:
+            return self._usage.input_tokens
+        return self._expectation.input_tokens(self._call.model.name, self._call.bound)
+
+    def _tokens_paid_by(self, amount: int | None) -> int | None:
+        """How much output `amount` pays for; None for any."""
+        price = self._call.model.price
+        if amount is None or self._call.held.unlimited or price.output == 0:
+            return None
+        return price.affordable_output_tokens(amount, self._input_tokens())
 
     def _learn(self, usage: Usage) -> None:
         """Only from what is complete: a part says nothing of how long answers are."""

@@ -45,6 +45,7 @@ class Held:
     output_bound: int
     bounded_by_pool: bool
     started_at: int
+    unlimited: bool = False
 
 
 def place(
@@ -108,7 +109,23 @@ def place(
             hold.created_at,
         ),
     )
-    return Held(ask.request_id, amount, output_bound, output_bound < ask.output_bound, moment)
+    return Held(ask.request_id, amount, output_bound, output_bound < ask.output_bound, moment, pool.is_unlimited)
+
+
+def extend(books: Books, request_id: str, amount: int, *, settings: Settings, moment: int) -> int | None:
+    """Set aside up to `amount` for a call that costs more than was held for it. Returns what is held for it now.
+
+    None when nothing limits it: its pool is unlimited, or the call is settled.
+    """
+    hold = books.holds.get(request_id)
+    if hold is None or hold.unlimited:
+        return None
+    account = books.accounts[hold.account_id]
+    account.refill(settings.pool(account.kind, account.handle), moment)
+    more = min(amount - hold.amount, account.balance - account.held)
+    if more > 0:
+        books.extend_hold(hold, more)
+    return hold.amount
 
 
 def _afford(ask: Ask, account: AccountState, pool: Pool, moment: int) -> tuple[int, int]:
@@ -132,7 +149,14 @@ def _as_placed(ask: Ask, hold: HoldState) -> Held:
     """The hold as it was returned when it was placed: only near empty is less set aside than the bound costs."""
     is_bounded = not hold.unlimited and hold.amount < ask.price.cost(ask.input_bound, ask.output_bound * ask.choices)
     output_bound = min(ask.output_bound, _output_paid_by(ask, hold.amount)) if is_bounded else ask.output_bound
-    return Held(ask.request_id, hold.amount, output_bound, output_bound < ask.output_bound, hold.created_at)
+    return Held(
+        ask.request_id,
+        hold.amount,
+        output_bound,
+        output_bound < ask.output_bound,
+        hold.created_at,
+        bool(hold.unlimited),
+    )
 
 
 def _insufficient(ask: Ask, needed: int, account: AccountState, pool: Pool, moment: int) -> InsufficientCoins:

@@ -16,7 +16,7 @@ from lumen.database import Database
 from lumen.errors import DatabaseUnavailable, Forbidden, InsufficientCoins, NotAuthenticated, OutcomeUnknown
 from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held
-from lumen.ledger.operations import Operation, Place, Settle, carry_out
+from lumen.ledger.operations import Extend, Operation, Place, Settle, carry_out
 from lumen.ledger.settlement import Outcome, Settled
 from lumen.ledger.waiting import Lines, can_come
 from lumen.waking import awaitable
@@ -86,6 +86,11 @@ class Ledger:
             if isinstance(error, OutcomeUnknown):  # to the caller it is known: the call was not made
                 raise DatabaseUnavailable(error.cause, 'check that the database runs, and its address') from error
             raise
+
+    async def extend(self, held: Held, amount: int) -> int | None:
+        """Hold up to `amount` for a call in all; see `holds.extend`."""
+        extended: int | None = await awaitable(self._do(Extend(held.request_id, amount, self.configuration.current)))
+        return extended
 
     def settle(self, held: Held, outcome: Outcome) -> Future[Settled]:
         """Charge a call. Only queues: it never blocks and may be called from a `finally`.

@@ -34,7 +34,16 @@ class Settle:
     settings: Settings
 
 
-Operation = Place | Settle
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Hold more for a call; gives what is held for it now. See `holds.extend`."""
+
+    request_id: str
+    amount: int
+    settings: Settings
+
+
+Operation = Place | Settle | Extend
 Result = tuple[Any, LumenError | None]
 
 
@@ -89,6 +98,8 @@ def _done(books: Books, operation: Operation, moment: int) -> Any:
             moment=moment,
             others_wait=operation.others_wait,
         )
+    if isinstance(operation, Extend):
+        return holds.extend(books, operation.request_id, operation.amount, settings=settings, moment=moment)
     if operation.outcome is None:
         return settlement.interrupted(books, operation.request_id, settings=settings, moment=moment)
     return settlement.settle(books, operation.request_id, operation.outcome, settings=settings, moment=moment)
