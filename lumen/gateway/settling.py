@@ -111,11 +111,17 @@ class Settling:
     def _used(self) -> tuple[Usage, bool]:
         """What was reported, unless text that came after it is more; and whether it is an estimate."""
         call, output = self._call, self._estimated_output()
-        if self._usage is None or is_nonsense(self._usage, call.bound, call.model):
+        if (believed := self._believed()) is None:
             return Usage(self._expectation.input_tokens(call.model.name, call.bound), output), True
-        if self._output_bytes > self._reported_bytes and output > self._usage.output_tokens:
-            return Usage(self._usage.input_tokens, output), True
-        return self._usage, False
+        if self._output_bytes > self._reported_bytes and output > believed.output_tokens:
+            return Usage(believed.input_tokens, output), True
+        return believed, False
+
+    def _believed(self) -> Usage | None:
+        """What was reported, if it can be."""
+        if self._usage is None or is_nonsense(self._usage, self._call.bound, self._call.model):
+            return None
+        return self._usage
 
     def _estimated_output(self) -> int:
         call, name = self._call, self._call.model.name
@@ -128,15 +134,17 @@ class Settling:
 
     def _likely_output(self) -> int:
         estimate = self._expectation.tokens_of(self._call.model.name, self._output_bytes)
-        return self._usage.output_tokens if self._usage is not None and self._reported_bytes else estimate
+        believed = self._believed()
+        return believed.output_tokens if believed is not None and self._reported_bytes else estimate
 
     def _sure_output(self) -> int:
-        reported = self._usage.output_tokens if self._usage is not None else 0
+        believed = self._believed()
+        reported = believed.output_tokens if believed is not None else 0
         return max(reported, self._expectation.tokens_of(self._call.model.name, self._output_bytes) // DOUBT)
 
     def _input_tokens(self) -> int:
-        if self._usage is not None:
-            return self._usage.input_tokens
+        if (believed := self._believed()) is not None:
+            return believed.input_tokens
         return self._expectation.input_tokens(self._call.model.name, self._call.bound)
 
     def _tokens_paid_by(self, amount: int | None) -> int | None:
