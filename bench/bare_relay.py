@@ -31,7 +31,7 @@ NOTHING = Settled(0, 0)
 
 class NoLedger:
     async def hold(self, ask: Ask) -> Held:
-        return Held(ask.request_id, 0, ask.output_bound, False, time.time_ns() // 1000)
+        return Held(ask.request_id, 0, ask.output_bound, False, time.time_ns() // 1000, True)
 
     def settle(self, held: Held, outcome: Outcome) -> Future[Settled]:
         settled: Future[Settled] = Future()
@@ -53,7 +53,7 @@ class Anybody:
 def main() -> None:
     port, path = int(sys.argv[1]), Path(sys.argv[2])
     logs.configure()
-    configuration = Configuration.load(path, os.environ, path.parent / 'secrets')
+    configuration = Configuration.load(path, os.environ)
     database = Database(f'sqlite:///{path.parent}/unused.db')
     gateway = Gateway(configuration, database, NoLedger(), b'')  # type: ignore[arg-type]  # all that a relay asks of it
     identity = KeyIdentity(1, 1, 'client', 'bench', True, None, False, frozenset())

@@ -55,7 +55,7 @@ class Installation:
 
     def fill(self, count: int) -> Path:
         """Make `count` clients with a key each; return the file with the keys."""
-        configuration = Configuration.load(self.configuration, self.environment, self.directory)
+        configuration = Configuration.load(self.configuration, self.environment)
         database = Database(self.database_url)
         path = self.directory / 'keys'
         try:

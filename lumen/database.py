@@ -6,10 +6,12 @@ queued while the last commit was under way (natural group commit): a write's fut
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,6 +50,8 @@ class Database:
         self._local = threading.local()
         self._reader_count = readers
         self._readers = ThreadPoolExecutor(max_workers=readers, thread_name_prefix='lumen-read')
+        self._asked: deque[Work] = deque()
+        self._asking: asyncio.AbstractEventLoop | None = None
         self._writer = Writer(self.engine, url, self._transaction)
         self._closed = False
         self._lock_file: int | None = None
@@ -79,7 +83,7 @@ class Database:
         if self._closed:
             raise RuntimeError('the database is closed')
         future: Future[T] = Future()
-        self._writer.queue.put(Work(future, lambda: call(*args, **kwargs)))
+        self._queue(Work(future, lambda: call(*args, **kwargs)))
         return future
 
     def submit_to(self, batched: Batched, item: Any) -> Future[Any]:
@@ -87,7 +91,7 @@ class Database:
         if self._closed:
             raise RuntimeError('the database is closed')
         future: Future[Any] = Future()
-        self._writer.queue.put(Work(future, None, batched, item))
+        self._queue(Work(future, None, batched, item))
         return future
 
     def now(self) -> int:
@@ -102,6 +106,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._writer.queue.put(None)
         self._writer.join()
         # Each waits for all the others, so that every reader thread takes exactly one, also those begun only now.
@@ -133,6 +138,24 @@ class Database:
                 code='already_serving',
             ) from None
         self._lock_file = descriptor
+
+    def _queue(self, work: Work) -> None:
+        """What one turn of an event loop asks for goes to the writer together, at its end: one commit for all."""
+        loop = asyncio._get_running_loop()
+        self._asked.append(work)
+        if loop is None:
+            self._hand_over()
+        elif self._asking is not loop:
+            self._asking = loop
+            loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._asking = None
+        asked: list[Work] = []
+        while self._asked:
+            asked.append(self._asked.popleft())
+        if asked:
+            self._writer.queue.put(asked)
 
     def _ask_time(self) -> int:
         if self._clock is not None:

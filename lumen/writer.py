@@ -49,7 +49,7 @@ class Writer(threading.Thread):
 
     def __init__(self, engine: Engine, url: str, transaction: Callable[[bool], AbstractContextManager[None]]):
         super().__init__(name='lumen-write', daemon=True)
-        self.queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[list[Work] | None] = queue.SimpleQueue()
         self.pause = threading.Event()
         self._engine = engine
         self._url = url
@@ -58,18 +58,17 @@ class Writer(threading.Thread):
     def run(self) -> None:
         last = False
         while not last:
-            batch = []
-            work = self.queue.get()
-            while work is not None:
-                if work.future.set_running_or_notify_cancel():
-                    batch.append(work)
+            batch: list[Work] = []
+            asked = self.queue.get()
+            while asked is not None:
+                batch += [work for work in asked if work.future.set_running_or_notify_cancel()]
                 if len(batch) >= MAX_BATCH:
                     break
                 try:
-                    work = self.queue.get_nowait()
+                    asked = self.queue.get_nowait()
                 except queue.Empty:
                     break
-            last = work is None
+            last = asked is None
             if batch:
                 self._commit(batch)
         self._engine.close()
