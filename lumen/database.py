@@ -26,7 +26,7 @@ from lumen.database_faults import cannot_write, is_of_the_database, unavailable
 from lumen.engine import SqliteEngine, connect
 from lumen.errors import LumenError
 from lumen.waking import awaitable
-from lumen.writer import ATTEMPTS, Batched, Work, Writer
+from lumen.writer import ATTEMPTS, Batched, Tell, Told, Work, Writer
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -88,11 +88,18 @@ class Database:
 
     def submit_to(self, batched: Batched, item: Any) -> Future[Any]:
         """Queue `item` for the writer, to be handed to `batched` together with those that are queued beside it."""
+        future: Future[Any] = Future()
+        self._submit_to(batched, item, future)
+        return future
+
+    def submit_and_tell(self, batched: Batched, item: Any, tell: Tell) -> None:
+        """The same, for who is told in the writer's thread. `tell` must not raise."""
+        self._submit_to(batched, item, Told(tell))
+
+    def _submit_to(self, batched: Batched, item: Any, future: Future[Any] | Told) -> None:
         if self._closed:
             raise RuntimeError('the database is closed')
-        future: Future[Any] = Future()
         self._queue(Work(future, None, batched, item))
-        return future
 
     def now(self) -> int:
         """Microseconds since the epoch, the same throughout one transaction."""

@@ -37,9 +37,14 @@ class Authenticator:
         (`account_deactivated`).
         """
         key = _key_of(headers)
-        if not keys.looks_valid(key):
+        digest = keys.digest(key, self._secret)
+        if digest in self._known:
+            self._known.move_to_end(digest)
+            identity = self._known[digest]
+        elif keys.looks_valid(key):
+            identity = await self._find(digest)
+        else:
             raise NotAuthenticated('This is not an API key of Lumen. A key starts with sk_lumen_; check it for typos.')
-        identity = await self._find(keys.digest(key, self._secret))
         if identity is None or identity.revoked:
             raise NotAuthenticated('This API key is not known, or it was revoked.')
         if identity.expires_at is not None and identity.expires_at <= time.time_ns() // 1000:
@@ -63,9 +68,6 @@ class Authenticator:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _find(self, digest: str) -> KeyIdentity | None:
-        if digest in self._known:
-            self._known.move_to_end(digest)
-            return self._known[digest]
         revisions_before = self._revisions
         identity = await self._database.read(keys.find, digest)
         if self._revisions is revisions_before:  # else what was read may be from before the change

@@ -6,7 +6,6 @@ refused without a look-up and secret scanners can find leaks.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -83,7 +82,7 @@ def looks_valid(key: str) -> bool:
 
 def digest(key: str, secret: bytes) -> str:
     """What is stored of a key: its HMAC-SHA-256 in hexadecimal."""
-    return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret, key.encode(), 'sha256').hex()
 
 
 def hint(key: str) -> str:

@@ -157,20 +157,26 @@ class Ledger:
     def _submit(self, request_id: str, outcome: Outcome | None, settled: Future[Settled]) -> None:
         """Queue a settlement with this outcome, or without one at the expected cost."""
         settings = self.configuration.current
+
+        def tell(value: Settled | None, error: BaseException | None) -> None:
+            self._settled(value, error, request_id, outcome, settled)
+
         try:
-            future = self._do(Settle(request_id, outcome, settings))
+            self.database.submit_and_tell(carry_out, Settle(request_id, outcome, settings), tell)
         except RuntimeError as error:  # the database is closed: the next start finds the hold
             settled.set_exception(error)
-            return
-        future.add_done_callback(lambda done: self._settled(done, request_id, outcome, settled))
 
     def _settled(
-        self, done: Future[Settled], request_id: str, outcome: Outcome | None, settled: Future[Settled]
+        self,
+        value: Settled | None,
+        error: BaseException | None,
+        request_id: str,
+        outcome: Outcome | None,
+        settled: Future[Settled],
     ) -> None:
-        error = done.exception()
-        if error is None:
+        if value is not None:
             self._close(request_id)
-            settled.set_result(done.result())
+            settled.set_result(value)
         elif isinstance(error, DatabaseUnavailable):
             log.error('a settlement waits for the database', request_id=request_id, error=str(error))
             retry = threading.Timer(RETRY_SECONDS, self._submit, (request_id, outcome, settled))
