@@ -76,7 +76,9 @@ class Database:
 
     def write_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`write` for callers without an event loop: commands and tests."""
-        return self.submit(call, *args, **kwargs).result()
+        future = self.submit(call, *args, **kwargs)
+        self._hand_over()  # a loop that waits here does not come to the end of its turn
+        return future.result()
 
     def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue `call` for the writer without waiting. Never blocks and may be called from a `finally`."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -15,23 +16,35 @@ T = TypeVar('T')
 
 
 def awaitable(future: Future[T]) -> asyncio.Future[T]:
-    """`asyncio.wrap_future`, but what many futures bring at once wakes the event loop once."""
+    """`asyncio.wrap_future`, but what many futures bring at once wakes the event loop once.
+
+    The two do not refer to each other in a circle, which would leave them to the garbage collector.
+    """
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[T] = loop.create_future()
-
-    def deliver() -> None:
-        if waiter.done():
-            return
-        if future.cancelled():
-            waiter.cancel()
-        elif (error := future.exception()) is not None:
-            waiter.set_exception(error)
-        else:
-            waiter.set_result(future.result())
-
-    future.add_done_callback(lambda _: _wakers.wake(loop, deliver))
-    waiter.add_done_callback(lambda waiter: waiter.cancelled() and future.cancel())
+    future.add_done_callback(partial(_arrived, loop, waiter))
+    waiter.add_done_callback(partial(_given_up, future))
     return waiter
+
+
+def _arrived(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[T], future: Future[T]) -> None:
+    _wakers.wake(loop, partial(_deliver, waiter, future))
+
+
+def _deliver(waiter: asyncio.Future[T], future: Future[T]) -> None:
+    if waiter.done():
+        return
+    if future.cancelled():
+        waiter.cancel()
+    elif (error := future.exception()) is not None:
+        waiter.set_exception(error)
+    else:
+        waiter.set_result(future.result())
+
+
+def _given_up(future: Future[T], waiter: asyncio.Future[T]) -> None:
+    if waiter.cancelled():
+        future.cancel()
 
 
 class _Wakers:
