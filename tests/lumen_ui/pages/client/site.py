@@ -19,7 +19,7 @@ from lumen.database import Database, now
 from lumen.identity import people, sessions
 from lumen.identity.keys import NewKey, create_key
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.ledger import holds, settlement
+from lumen.ledger import operations, settlement
 from lumen.records import clients, managers
 
 T = TypeVar('T')
@@ -142,7 +142,7 @@ class Site:
             expected_output_tokens=0,
             streamed=False,
         )
-        self.write(holds.place, ask, settings=self.configuration.current, process_id=self.write(_another_server))
+        self.write(operations.place, ask, settings=self.configuration.current, process_id=self.write(_another_server))
         return ask.request_id
 
     def settle(self, request_id: str, *, input_tokens: int, output_tokens: int = 0) -> None:
@@ -155,7 +155,7 @@ class Site:
             endpoint='builtin:echo',
             duration_us=1000,
         )
-        self.write(settlement.settle, request_id, outcome, settings=self.configuration.current)
+        self.write(operations.settle, request_id, outcome, settings=self.configuration.current)
 
     def call(self, client_id: int, key_id: int, *, model: str = 'echo', tokens: int = 1000) -> None:
         """A call that was made and paid for."""

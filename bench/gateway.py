@@ -1,0 +1,183 @@
+"""What Lumen's gateway costs, beside what does none of its work: `make bench`.
+
+    python -m bench.gateway [--rounds 5] [--seconds 2] [--lanes bare,governed,embedded,streams]
+
+The gateway has one processor, the model server and the load generator have the other. What is compared takes turns in
+one run, and a figure is the median of the rounds. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import nginx, report
+from bench.installation import Installation
+from bench.processes import BESIDE, Processes, Running, free_port
+
+CHUNKS = 50
+STREAMS, CHUNK_MS = 400, 20
+WARM_SECONDS = 0.3
+MESSAGE = {'model': 'bench', 'messages': [{'role': 'user', 'content': 'What is six times seven?'}]}
+ANYBODY = 'sk_nobody'
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is measured, and the file with the keys to call it with. `running` is the process whose CPU counts."""
+
+    name: str
+    port: int
+    keys: Path
+    running: Running | None
+
+
+@dataclass(slots=True)
+class Lane:
+    """Which targets take turns, at which numbers of connections, whole answers and streams."""
+
+    name: str
+    targets: list[Target]
+    connections: tuple[int, ...]
+    bodies: tuple[str, ...] = ('whole', 'stream')
+
+
+class Bench:
+    def __init__(self, processes: Processes, directory: Path):
+        self._processes = processes
+        self._directory = directory
+        self._load = processes.build('load')
+        self._model_server = processes.build('model_server')
+        self._anybody = directory / 'anybody'
+        self._anybody.write_text(f'{ANYBODY}\n')
+        for name, more in (('whole', {}), ('stream', {'stream': True})):
+            (directory / name).write_text(json.dumps(MESSAGE | more, separators=(',', ':')))
+        self._upstream = self._model(0)
+
+    def lanes(self, names: list[str]) -> Iterator[Lane]:
+        """The lanes by name. What the next one does not need is stopped before it begins."""
+        makers: dict[str, Callable[[], Lane]] = {
+            'bare': self._bare,
+            'governed': self._governed,
+            'embedded': self._embedded,
+            'streams': self._streams,
+        }
+        for name in names:
+            lane = makers[name]()
+            yield lane
+            for target in lane.targets:
+                if target.running is not None:
+                    self._processes.stop(target.running)
+
+    def measure(self, target: Target, connections: int, body: str, seconds: float) -> dict[str, float]:
+        """One round of one target."""
+        before = target.running.cpu_seconds() if target.running else 0.0
+        command = [self._load, target.port, connections, WARM_SECONDS, seconds, self._directory / body, target.keys]
+        found = json.loads(self._processes.run(command))
+        if found['failures'] or found['ok'] != found['calls']:
+            raise SystemExit(f'{target.name} failed: {found}')
+        cpu = (target.running.cpu_seconds() if target.running else 0.0) - before
+        return {
+            'calls_per_second': found['calls'] / seconds,
+            'p50_us': found['p50'],
+            'p99_us': found['p99'],
+            'first_byte_p50_us': found['first_byte_p50'],
+            'first_byte_p99_us': found['first_byte_p99'],
+            'cpu_us_per_call': cpu / max(1, found['total']) * 1e6,
+            'cpu_us_per_chunk': cpu / max(1, found['chunks']) * 1e6,
+        }
+
+    def _model(self, delay_ms: int) -> int:
+        port = free_port()
+        self._processes.start([self._model_server, str(port), str(CHUNKS), str(delay_ms)], port, on=BESIDE)
+        return port
+
+    def _bare(self) -> Lane:
+        installation = Installation(self._directory / 'bare', self._upstream)
+        installation.fill(1)
+        port = free_port()
+        command = [sys.executable, '-m', 'bench.bare_relay', str(port), str(installation.configuration)]
+        bare = self._processes.start(command, port, environment=installation.environment)
+        targets = [*self._nginx(), self._minimal(self._upstream), Target('bare', port, self._anybody, bare)]
+        return Lane('bare', targets, (32, 128))
+
+    def _governed(self) -> Lane:
+        targets = [self._minimal(self._upstream)]
+        targets += [self._lumen(f'{keys:,} keys', keys, self._upstream) for keys in (1, 1_000, 100_000)]
+        return Lane('governed', targets, (1, 32, 128))
+
+    def _embedded(self) -> Lane:
+        targets = [self._lumen('gateway alone', 1_000, self._upstream)]
+        targets.append(self._lumen('with the pages', 1_000, self._upstream, role='all'))
+        return Lane('embedded', targets, (32,), ('whole',))
+
+    def _streams(self) -> Lane:
+        upstream = self._model(CHUNK_MS)
+        direct = Target('direct', upstream, self._anybody, None)
+        return Lane(
+            'streams', [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)], (STREAMS,), ('stream',)
+        )
+
+    def _nginx(self) -> list[Target]:
+        port = free_port()
+        command = nginx.command(self._directory, port, self._upstream)
+        if command is None:
+            return []
+        return [Target('nginx', port, self._anybody, self._processes.start(command, port))]
+
+    def _minimal(self, upstream: int) -> Target:
+        port = free_port()
+        command = [sys.executable, '-m', 'bench.minimal_relay', str(port), f'http://127.0.0.1:{upstream}']
+        return Target('minimal relay', port, self._anybody, self._processes.start(command, port))
+
+    def _lumen(self, name: str, keys: int, upstream: int, role: str = 'gateway') -> Target:
+        installation = Installation(self._directory / f'{name}-{upstream}'.replace(' ', '-'), upstream)
+        path = installation.fill(keys)
+        port = free_port()
+        command = installation.serve(port, role)
+        running = self._processes.start(command, port, environment=installation.environment, path='/readyz')
+        if keys > 1:  # each key once, so that all are known
+            seconds = keys / 800
+            self._processes.run([self._load, port, 32, 0, seconds, self._directory / 'whole', path])
+        return Target(name, port, path, running)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--seconds', type=float, default=2)
+    parser.add_argument('--lanes', default='bare,governed,embedded,streams')
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix='lumen-bench-') as directory, Processes(Path(directory)) as processes:
+        bench = Bench(processes, Path(directory))
+        for lane in bench.lanes(arguments.lanes.split(',')):
+            found[lane.name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
+    report.write(found, rounds=arguments.rounds, seconds=arguments.seconds)
+
+
+def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    rows = []
+    for body in lane.bodies:
+        for connections in lane.connections:
+            taken: dict[str, list[dict[str, float]]] = {target.name: [] for target in lane.targets}
+            for _ in range(rounds):
+                for target in lane.targets:
+                    taken[target.name].append(bench.measure(target, connections, body, seconds))
+            for name, figures in taken.items():
+                middle = {figure: round(median(row[figure] for row in figures), 1) for figure in figures[0]}
+                rows.append({'target': name, 'connections': connections, 'answer': body} | middle)
+                sys.stdout.write(f'{lane.name}: {json.dumps(rows[-1])}\n')
+                sys.stdout.flush()
+    return rows
+
+
+if __name__ == '__main__':
+    main()
