@@ -46,6 +46,9 @@ class Lane:
     name: str
     targets: list[Target]
     connections: tuple[int, ...]
+    longer: int = 1
+    """How much longer its rounds are."""
+
     bodies: tuple[str, ...] = ('whole', 'stream')
 
 
@@ -116,13 +119,13 @@ class Bench:
     def _embedded(self) -> Lane:
         targets = [self._lumen('gateway alone', 1_000, self._upstream)]
         targets.append(self._lumen('with the pages', 1_000, self._upstream, role='all'))
-        return Lane('embedded', targets, (32,), ('whole',))
+        return Lane('embedded', targets, (32,), 1, ('whole',))
 
     def _streams(self) -> Lane:
         upstream = self._model(CHUNK_MS)
         direct = Target('direct', upstream, self._anybody, None)
         return Lane(
-            'streams', [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)], (STREAMS,), ('stream',)
+            'streams', [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)], (STREAMS,), 2, ('stream',)
         )
 
     def _nginx(self) -> list[Target]:
@@ -170,7 +173,7 @@ def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dic
             taken: dict[str, list[dict[str, float]]] = {target.name: [] for target in lane.targets}
             for _ in range(rounds):
                 for target in lane.targets:
-                    taken[target.name].append(bench.measure(target, connections, body, seconds))
+                    taken[target.name].append(bench.measure(target, connections, body, seconds * lane.longer))
             for name, figures in taken.items():
                 middle = {figure: round(median(row[figure] for row in figures), 1) for figure in figures[0]}
                 rows.append({'target': name, 'connections': connections, 'answer': body} | middle)

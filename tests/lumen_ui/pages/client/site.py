@@ -19,7 +19,7 @@ from lumen.database import Database, now
 from lumen.identity import people, sessions
 from lumen.identity.keys import NewKey, create_key
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.ledger import operations, settlement
+from lumen.ledger import Ask, operations, settlement
 from lumen.records import clients, managers
 
 T = TypeVar('T')
@@ -127,7 +127,7 @@ class Site:
         handle = self.act(clients.get, client_id).handle
         found = self.configuration.current.model(model)
         assert found is not None
-        ask = holds.Ask(
+        ask = Ask(
             request_id=uuid4().hex,
             account_id=client_id,
             key_id=key_id,
