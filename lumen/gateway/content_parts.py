@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 Kind = Literal['text', 'image', 'other']
@@ -14,7 +14,7 @@ PICTURES = frozenset({'image_url', 'image', 'source'})
 """Where the picture itself is, which is no text however long it is."""
 
 IMAGE_FIELDS = PICTURES | {'type', 'detail', 'cache_control', 'uuid'}
-REFERENCES = ('file_id', 'file_ids')
+REFERENCES = frozenset({'file_id', 'file_ids'})
 """What a model server was given before this call: nobody here knows how much that is."""
 
 
@@ -51,5 +51,7 @@ def references(message: dict[str, Any]) -> Iterator[str]:
                     yield from _referring(inner, f'{place}{name}.')
 
 
-def _referring(item: dict[str, Any], place: str) -> Iterator[str]:
-    return (f'{place}{name}' for name in REFERENCES if item.get(name) is not None)
+def _referring(item: dict[str, Any], place: str) -> Iterable[str]:
+    if REFERENCES.isdisjoint(item):
+        return ()
+    return [f'{place}{name}' for name in sorted(REFERENCES) if item.get(name) is not None]
