@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
+import structlog
+
 from lumen.config.places import place_of
 from lumen.gateway.admission import Call
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
+
+log = structlog.get_logger()
 
 MORE_TOKENS = 64
 """A hold is extended by so much, and a quarter, beyond what is needed, so that it is not extended at each event."""
@@ -106,6 +110,8 @@ class Settling:
                 ),
             )
             self._health.saw(self._call.model.name, self._call.endpoint.url, outcome, status)
+            if outcome != 'success':
+                self._note(outcome, status, usage)
         return self._settled
 
     def _used(self) -> tuple[Usage, bool]:
@@ -163,3 +169,17 @@ class Settling:
 
     def _elapsed_us(self) -> int:
         return (time.monotonic_ns() - self._started) // 1000
+
+    def _note(self, outcome: str, status: int, usage: Usage) -> None:
+        """Successes are in the database only: a line for each would cost as much as a third of the call."""
+        log.info(
+            'a call did not end well',
+            request_id=self._call.held.request_id,
+            account=self._call.identity.account_id,
+            model=self._call.model.name,
+            outcome=outcome,
+            status=status,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            milliseconds=self._elapsed_us() // 1000,
+        )

@@ -19,7 +19,7 @@ from lumen.errors import InsufficientCoins
 from lumen.identity import keys, people, rotation, sessions
 from lumen.identity.keys import NewKey
 from lumen.identity.permissions import Actor
-from lumen.ledger import holds, settlement
+from lumen.ledger import holds, operations, settlement
 from lumen.records import acknowledgements, clients, managers
 from tests.e2e.serving import Server, wait_until
 
@@ -271,11 +271,11 @@ class Institution:
                 streamed=True,
             )
             try:
-                holds.place(ask, settings=settings, process_id='pictures')
+                operations.place(ask, settings=settings, process_id='pictures')
             except InsufficientCoins:
                 return
             outcome = settlement.Outcome('success', 200, read, written, False, 'builtin:echo', duration_us=900_000)
-            settlement.settle(ask.request_id, outcome, settings=settings)
+            operations.settle(ask.request_id, outcome, settings=settings)
 
     def _days_ago(self, days: int) -> None:
         self.at = time.time_ns() // 1000 - days * DAY_US
