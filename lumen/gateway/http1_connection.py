@@ -259,7 +259,9 @@ class Response:
         self.may_write.set()
 
     def fail(self, error: Exception) -> None:
-        if self._failure is None:
+        if self._is_complete:  # what came behind it does not make it worse, but nobody knows what else comes
+            self._keeps_alive = False
+        elif self._failure is None:
             self._failure = error
         self.may_write.set()
         self._wake()
