@@ -203,6 +203,26 @@ def test_a_double_click_creates_one_client(page: Page, server: Server):
     assert [client['name'] for client in server.json('client', 'list')] == ['once']
 
 
+def test_a_double_click_opens_one_dialog_which_stays(page: Page, server: Server):
+    sign_in(page, ADMIN, '/clients')
+    opener, dialog = page.get_by_role('button', name='+ New Client').first, page.get_by_role('dialog')
+    box = opener.bounding_box()
+    opener.dblclick()
+    name = dialog.get_by_label('Name')
+    expect(name).to_be_focused()
+    page.keyboard.press('Escape')
+    expect(dialog).to_have_count(0)
+
+    opener.click()
+    expect(name).to_be_focused()
+    page.keyboard.type('a little ')
+    page.mouse.click(box['x'] + box['width'] / 2, box['y'] + box['height'] / 2)
+    page.keyboard.type('later')
+    expect(name).to_have_value('a little later')
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('heading', name='a little later', level=1)).to_be_visible()
+
+
 def test_what_a_command_changes_is_shown_and_names_are_never_html(page: Page, server: Server):
     server.json('client', 'create', 'first')
     sign_in(page, ADMIN, '/clients')
