@@ -19,7 +19,7 @@ from lumen.database import Database, now
 from lumen.identity import people, sessions
 from lumen.identity.keys import NewKey, create_key
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.ledger import operations, settlement
+from lumen.ledger import holds, operations, settlement
 from lumen.records import clients, managers
 
 T = TypeVar('T')
