@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from itertools import count
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import openai
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -77,6 +78,23 @@ def test_headers_sort_in_the_database_both_ways_and_the_address_remembers(page: 
     page.reload()
     expect(names(page).first).to_have_text('Bot-0249')
     expect(page.get_by_role('columnheader', name='Coins')).to_have_attribute('aria-sort', 'descending')
+
+
+def test_a_session_that_ends_leads_back_to_what_the_address_shows(page: Page, server: Server):
+    change(server, lambda: many(3))
+    sign_in(page, ADMIN, '/clients?state=active')
+    page.get_by_role('columnheader', name='Coins').click()
+    expect(page).to_have_url(re.compile(r'/clients\?state=active&sort=spent&dir=desc$'))
+    expect(names(page).first).to_have_text('Bot-0002')
+    page.get_by_role('columnheader', name='Coins').click()
+    expect(page).to_have_url(re.compile(r'sort=spent$'))
+    page.go_back()
+    expect(page.get_by_role('columnheader', name='Coins')).to_have_attribute('aria-sort', 'descending')
+    change(server, lambda: models.Session.delete().execute())
+    page.wait_for_url(re.compile('/sign-in'))
+    assert parse_qs(urlsplit(page.url).query) == {'next': ['/clients?state=active&sort=spent&dir=desc']}
+    page.get_by_role('button', name=ADMIN).click()
+    expect(page).to_have_url(re.compile(r'/clients\?state=active&sort=spent&dir=desc$'))
 
 
 def every_extreme() -> dict[str, tuple[str, str]]:
