@@ -10,13 +10,14 @@ from nicegui import app, ui
 
 from lumen.errors import LumenError, NotAuthenticated
 from lumen.visible import visible
-from lumen_ui.guard import sign_in_address
+from lumen_ui.guard import sign_in_address, wanted_by
 
 log = structlog.get_logger()
 
 GENERIC = 'Something went wrong. It has been logged; please try again.'
 KEPT = 'message'
 LEAVING = 'leaving'
+SHOWN = 'shown address'
 
 
 def once(button: ui.button, action: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
@@ -61,7 +62,13 @@ def leave() -> None:
     if app.storage.client.setdefault(LEAVING, False):
         return
     app.storage.client[LEAVING] = True
-    ui.navigate.to(sign_in_address(ui.context.client.request))
+    wanted = app.storage.client.get(SHOWN) or wanted_by(ui.context.client.request)
+    ui.navigate.to(sign_in_address(wanted))
+
+
+def shows_address(address: str) -> None:
+    """Tell that this page has another address now than when it was opened: `leave` leads back there."""
+    app.storage.client[SHOWN] = address
 
 
 def done(text: str) -> None:

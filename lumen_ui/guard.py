@@ -96,11 +96,15 @@ def known_visitor(request: Request) -> Visitor | None:
 
 def to_sign_in(request: Request) -> RedirectResponse:
     """The way to the sign-in page, which leads back to where the request wanted to go."""
-    return RedirectResponse(sign_in_address(request), status_code=303)
+    return RedirectResponse(sign_in_address(wanted_by(request)), status_code=303)
 
 
-def sign_in_address(request: Request) -> str:
-    wanted = request.url.path + (f'?{request.url.query}' if request.url.query else '')
+def wanted_by(request: Request) -> str:
+    return request.url.path + (f'?{request.url.query}' if request.url.query else '')
+
+
+def sign_in_address(wanted: str) -> str:
+    """That of the sign-in page that leads to `wanted` afterwards."""
     return SIGN_IN if wanted == '/' else f'{SIGN_IN}?next={quote(wanted, safe="/")}'
 
 

@@ -1,15 +1,35 @@
-"""Dialogs: a title, what is asked, and two buttons, of which *Cancel* and Escape always work."""
+"""Dialogs: a title, what is asked, and two buttons, of which *Cancel* and Escape always work.
+
+A click beside a dialog does not close it: it may be the second press of a double click on what opened it, and what was
+typed would be lost.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from types import TracebackType
+from typing import ParamSpec
 
 from nicegui import ui
 
 from lumen.errors import LumenError
 from lumen_ui.actions import once
 from lumen_ui.components.markup import set_attributes, tag, text
+
+P = ParamSpec('P')
+
+
+def one_at_a_time(opener: Callable[P, None]) -> Callable[P, None]:
+    """`opener`, which does nothing while a dialog of its page is open: buttons that open one may be pressed twice."""
+
+    @wraps(opener)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        elements = ui.context.client.elements.values()
+        if not any(isinstance(element, ui.dialog) and element.value for element in elements):
+            opener(*args, **kwargs)
+
+    return run
 
 
 class FormDialog:
@@ -27,7 +47,7 @@ class FormDialog:
     def __init__(self, title: str, *, submit: str, action: Callable[[], Awaitable[None]], dangerous: bool = False):
         self._action = action
         self._fields: dict[str, ui.input] = {}
-        self.element = ui.dialog()
+        self.element = ui.dialog().props('no-backdrop-dismiss no-shake')
         set_attributes(self.element, aria_label=title)
         with self.element, tag('div', 'dialog'), tag('form', 'dialog-form', novalidate='') as form:
             text('h2', title, 'dialog-title')
@@ -50,8 +70,9 @@ class FormDialog:
         self._fields[name] = entry
         return entry
 
+    @one_at_a_time
     def open(self) -> None:
-        """Open it with empty fields."""
+        """Open it with empty fields, unless a dialog is open."""
         for name, entry in self._fields.items():
             entry.value = ''
             self._clear(name)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from itertools import count
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import openai
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -77,6 +78,23 @@ def test_headers_sort_in_the_database_both_ways_and_the_address_remembers(page: 
     page.reload()
     expect(names(page).first).to_have_text('Bot-0249')
     expect(page.get_by_role('columnheader', name='Coins')).to_have_attribute('aria-sort', 'descending')
+
+
+def test_a_session_that_ends_leads_back_to_what_the_address_shows(page: Page, server: Server):
+    change(server, lambda: many(3))
+    sign_in(page, ADMIN, '/clients?state=active')
+    page.get_by_role('columnheader', name='Coins').click()
+    expect(page).to_have_url(re.compile(r'/clients\?state=active&sort=spent&dir=desc$'))
+    expect(names(page).first).to_have_text('Bot-0002')
+    page.get_by_role('columnheader', name='Coins').click()
+    expect(page).to_have_url(re.compile(r'sort=spent$'))
+    page.go_back()
+    expect(page.get_by_role('columnheader', name='Coins')).to_have_attribute('aria-sort', 'descending')
+    change(server, lambda: models.Session.delete().execute())
+    page.wait_for_url(re.compile('/sign-in'))
+    assert parse_qs(urlsplit(page.url).query) == {'next': ['/clients?state=active&sort=spent&dir=desc']}
+    page.get_by_role('button', name=ADMIN).click()
+    expect(page).to_have_url(re.compile(r'/clients\?state=active&sort=spent&dir=desc$'))
 
 
 def every_extreme() -> dict[str, tuple[str, str]]:
@@ -201,6 +219,26 @@ def test_a_double_click_creates_one_client(page: Page, server: Server):
     dialog.get_by_role('button', name='Create').dblclick()
     expect(page.get_by_role('heading', name='once', level=1)).to_be_visible()
     assert [client['name'] for client in server.json('client', 'list')] == ['once']
+
+
+def test_a_double_click_opens_one_dialog_which_stays(page: Page, server: Server):
+    sign_in(page, ADMIN, '/clients')
+    opener, dialog = page.get_by_role('button', name='+ New Client').first, page.get_by_role('dialog')
+    box = opener.bounding_box()
+    opener.dblclick()
+    name = dialog.get_by_label('Name')
+    expect(name).to_be_focused()
+    page.keyboard.press('Escape')
+    expect(dialog).to_have_count(0)
+
+    opener.click()
+    expect(name).to_be_focused()
+    page.keyboard.type('a little ')
+    page.mouse.click(box['x'] + box['width'] / 2, box['y'] + box['height'] / 2)
+    page.keyboard.type('later')
+    expect(name).to_have_value('a little later')
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('heading', name='a little later', level=1)).to_be_visible()
 
 
 def test_what_a_command_changes_is_shown_and_names_are_never_html(page: Page, server: Server):

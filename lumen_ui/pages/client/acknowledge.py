@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lumen.records import acknowledgements
 from lumen_ui.actions import done
-from lumen_ui.components.dialog import FormDialog
+from lumen_ui.components.dialog import FormDialog, one_at_a_time
 from lumen_ui.components.markup import text
 from lumen_ui.pages.client.dialogs import open_once
 from lumen_ui.pages.client.open_client import OpenClient
@@ -12,6 +12,7 @@ from lumen_ui.pages.client.open_client import OpenClient
 NO_MESSAGE = 'This model may be used once somebody who answers for the client has acknowledged it.'
 
 
+@one_at_a_time
 def open_acknowledge(page: OpenClient, model: str) -> None:
     """Show the model's message as it is now; what is accepted is that text."""
     row = next((row for row in page.view.models if row.name == model), None)

@@ -15,7 +15,7 @@ from lumen.errors import Invalid
 from lumen.identity.people import PersonRow, check_email
 from lumen.records import managers
 from lumen_ui.actions import done, reporting
-from lumen_ui.components.dialog import FormDialog
+from lumen_ui.components.dialog import FormDialog, one_at_a_time
 from lumen_ui.components.markup import set_attributes, tag, text
 from lumen_ui.pages.client.dialogs import open_once
 from lumen_ui.pages.client.open_client import OpenClient
@@ -31,6 +31,7 @@ TAKE_MARKED = """(event) => {
 }"""
 
 
+@one_at_a_time
 def open_add_manager(page: OpenClient) -> None:
     _AddManager(page)
 

@@ -1,6 +1,7 @@
 """Dialogs that are made when they are asked for and gone when they are closed, with everything that was in them.
 
-Make them `with page.content`: a dialog lives as long as what it was made in, and a row may go while it is open.
+Make them in a function that is `one_at_a_time`, and `with page.content`: a dialog lives as long as what it was made in,
+and a row may go while it is open.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from nicegui import ui
 from lumen.identity.permissions import Action
 from lumen.records import clients
 from lumen_ui.actions import done
-from lumen_ui.components.dialog import FormDialog, question
+from lumen_ui.components.dialog import FormDialog, one_at_a_time, question
 from lumen_ui.components.live_table import change
 from lumen_ui.components.markup import tag, text
 from lumen_ui.components.moment import moment
@@ -58,6 +58,7 @@ def header(page: OpenClient) -> None:
     page.on_change(show)
 
 
+@one_at_a_time
 def _rename(page: OpenClient) -> None:
     before = page.view.client.name
 
@@ -77,6 +78,7 @@ def _rename(page: OpenClient) -> None:
     entry.value = before
 
 
+@one_at_a_time
 def _ask(page: OpenClient, *, active: bool) -> None:
     name = page.view.client.name
 

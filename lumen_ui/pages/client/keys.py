@@ -8,7 +8,7 @@ from lumen.identity import keys as identity
 from lumen.identity.keys import KeyRow
 from lumen.identity.permissions import Action
 from lumen_ui.actions import done
-from lumen_ui.components.dialog import question
+from lumen_ui.components.dialog import one_at_a_time, question
 from lumen_ui.components.last_time import LastTime
 from lumen_ui.components.live_table import (
     Column,
@@ -119,6 +119,7 @@ class Keys:
         with self._page.content:
             open_rotate_key(self._page, key, opener)
 
+    @one_at_a_time
     def _ask(self, key: KeyRow) -> None:
         page, visitor = self._page, self._page.visitor
 

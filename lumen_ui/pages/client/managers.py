@@ -10,7 +10,7 @@ from lumen.identity.permissions import Action
 from lumen.records import managers as records
 from lumen.records.managers import ManagerRow
 from lumen_ui.actions import done, done_on_next_page
-from lumen_ui.components.dialog import FormDialog, question
+from lumen_ui.components.dialog import FormDialog, one_at_a_time, question
 from lumen_ui.components.live_table import Column, LiveTable, Show, cell, change
 from lumen_ui.components.markup import set_attributes, tag, text
 from lumen_ui.components.moment import moment
@@ -85,6 +85,7 @@ class Managers:
     def _is_viewer(self, manager: ManagerRow) -> bool:
         return manager.user_id == self._page.visitor.person.account_id
 
+    @one_at_a_time
     def _ask(self, user_id: int, ask: Callable[[ManagerRow], FormDialog]) -> None:
         """As the row is now, not as it was when its button was made."""
         manager = next((row for row in self._page.view.managers if row.user_id == user_id), None)

@@ -9,7 +9,7 @@ from lumen.database import now
 from lumen.identity.keys import KeyRow, NewKey, create_key
 from lumen.identity.permissions import Actor
 from lumen.identity.rotation import rotate_key
-from lumen_ui.components.dialog import FormDialog
+from lumen_ui.components.dialog import FormDialog, one_at_a_time
 from lumen_ui.components.markup import set_attributes, text
 from lumen_ui.components.secret import show_secret
 from lumen_ui.pages.client.dialogs import open_once
@@ -21,6 +21,7 @@ ONE_DAY = 'For one more day'
 GRACES = {'For one more hour': HOUR_US, ONE_DAY: DAY_US, 'For 7 more days': 7 * DAY_US, 'For 30 more days': 30 * DAY_US}
 
 
+@one_at_a_time
 def open_new_key(page: OpenClient, opener: ui.button) -> None:
     """Ask for a key's name and expiry, make it and show it. The focus returns to `opener` at the end."""
     visitor = page.visitor
@@ -45,6 +46,7 @@ def open_new_key(page: OpenClient, opener: ui.button) -> None:
     open_once(dialog)
 
 
+@one_at_a_time
 def open_rotate_key(page: OpenClient, key: KeyRow, opener: ui.button) -> None:
     """Ask how long the old key works on, make the new one and show it."""
     visitor = page.visitor

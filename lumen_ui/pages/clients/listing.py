@@ -16,6 +16,7 @@ from lumen.errors import DatabaseUnavailable, LumenError
 from lumen.records import client_list
 from lumen.records.client_list import PAGE_SIZE, ClientPage, ClientRow
 from lumen.records.pulse import pulse_of_clients
+from lumen_ui.actions import shows_address
 from lumen_ui.components.card import FigureCard, cards
 from lumen_ui.components.grid import Column, Grid, Row
 from lumen_ui.components.markup import set_attributes, tag, text
@@ -101,6 +102,7 @@ class Listing:
         if wanted == self.wanted:
             return
         self.wanted = wanted
+        shows_address(wanted.address)
         if remember:
             ui.navigate.history.push(wanted.address)
         else:
@@ -225,6 +227,7 @@ class Listing:
     async def _moved(self, event: events.GenericEventArguments) -> None:
         """The back or forward button changed the address: show what it says."""
         self.wanted = Wanted.from_address(dict(parse_qsl(str(event.args).removeprefix('?'))))
+        shows_address(self.wanted.address)
         self._show_controls()
         await self._load()
 

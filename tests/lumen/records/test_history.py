@@ -122,3 +122,26 @@ def test_events_cannot_be_changed_or_removed(database: Database):
         with pytest.raises(Exception, match='append-only'):
             database.write_now(change.execute)
     assert len(database.read_now(factories.audited)) == 1
+
+
+COLUMNS = 'id, at, actor, via, action, account_id, subject, before, after'
+REPLACED = "select id, at, 'nobody', via, action, account_id, subject, before, after from audit_event where id > 0"
+REPLACING = {
+    'replace': f'replace into audit_event ({COLUMNS}) {REPLACED}',
+    'insert or replace': f'insert or replace into audit_event ({COLUMNS}) {REPLACED}',
+    'upsert': f'insert into audit_event ({COLUMNS}) {REPLACED} on conflict (id) do update set actor = excluded.actor',
+}
+
+
+@pytest.mark.parametrize('statement', REPLACING)
+def test_events_cannot_be_replaced(database: Database, statement: str):
+    if statement != 'upsert' and not database.is_sqlite:
+        statement = 'upsert'  # PostgreSQL has nothing else
+    database.write_now(factories.client, 'bot', CONFIGURED)
+    before = database.read_now(lambda: list(models.AuditEvent.select().dicts()))
+    with pytest.raises(Exception, match='append-only'):
+        database.write_now(lambda: database.engine.execute_sql(REPLACING[statement]))
+    assert database.read_now(lambda: list(models.AuditEvent.select().dicts())) == before
+    # The next event is added as always, with a number of its own.
+    database.write_now(factories.client, 'other', CONFIGURED)
+    assert len(database.read_now(factories.audited)) == 2

@@ -99,6 +99,27 @@ def test_a_double_click_makes_one_key(site: Site, visit: Visit) -> None:
     assert [key.name for key in keys(site, client_id)] == ['once']
 
 
+def test_a_double_click_opens_one_dialog_which_stays(site: Site, visit: Visit) -> None:
+    page = visit(site.client(), ADA)
+    opener, dialog = page.get_by_role('button', name='New key'), page.get_by_role('dialog')
+    opener.dblclick()
+    page.get_by_role('textbox', name='Name', exact=True).fill('at once')
+    page.keyboard.press('Enter')
+    page.get_by_role('button', name='I have stored the key').click()
+    expect(dialog).to_have_count(0)
+
+    box = opener.bounding_box()
+    opener.click()
+    expect(dialog).to_be_visible()
+    page.mouse.click(box['x'] + box['width'] / 2, box['y'] + box['height'] / 2)
+    expect(page.get_by_role('textbox', name='Name', exact=True)).to_be_focused()
+    page.keyboard.type('a little later')
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('dialog', name='Key "a little later" created')).to_be_visible()
+    page.get_by_role('button', name='I have stored the key').click()
+    expect(dialog).to_have_count(0)
+
+
 def test_a_bad_name_is_told_at_the_field_and_what_was_typed_stays(site: Site, visit: Visit) -> None:
     client_id = site.client()
     page = visit(client_id, ADA)
