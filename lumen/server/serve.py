@@ -17,6 +17,7 @@ from lumen.identity import fingerprint
 from lumen.server.listening import address_of, listen, run, say
 from lumen.server.parts import MakePages, Parts
 from lumen.server.roles import Role
+from lumen.visible import visible
 
 log = structlog.get_logger()
 
@@ -79,8 +80,8 @@ def _probe() -> None:
 
 
 def _welcome(settings: Settings, address: str, role: Role) -> str:
-    lines = [f'{settings.app.name} is ready on {address}{"/v1" if role == "gateway" else ""}']
+    lines = [f'{visible(settings.app.name)} is ready on {address}{"/v1" if role == "gateway" else ""}']
     admin = next((user for user in settings.login.dev_users if settings.is_admin(user.email)), None)
     if admin is not None and role != 'gateway':
-        lines.append(f'Open it, sign in as "{admin.name}", then choose Clients and + New Client.')
+        lines.append(f'Open it, sign in as "{visible(admin.name)}", then choose Clients and + New Client.')
     return '\n'.join([*lines, 'Press Ctrl+C to stop.'])

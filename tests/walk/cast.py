@@ -10,7 +10,7 @@ from lumen.database import now
 from lumen.identity import people, sessions
 from lumen.identity.keys import revoke_key
 from lumen.identity.permissions import Role
-from lumen.records import managers
+from lumen.records import clients, managers
 from lumen.records.history import PAGE_SIZE
 from tests.lumen_ui.pages.client.site import ADA, Site
 
@@ -62,7 +62,7 @@ class Stage:
         self._cookies = {email: site.write(sessions.start, user_id) for email, user_id in self._ids.items()}
         site.write(lambda: models.Account.update(active=False).where(models.Account.id == self._ids[GONE]).execute())
 
-    def client(self, player: Player) -> int:
+    def client(self, player: Player, *, active: bool = True) -> int:
         """A client with an owner, a manager and a third person; whoever loses a role owns theirs until they do."""
         owner = player.email if player.loses else OWNER
         assert owner is not None
@@ -72,6 +72,8 @@ class Stage:
         self.site.write(_long_ago, client_id)
         self.site.act(revoke_key, old.id)
         self.site.key(client_id, 'the key')
+        if not active:
+            self.site.act(clients.set_active, client_id, False)
         return client_id
 
     def cookie(self, player: Player) -> str | None:

@@ -17,7 +17,7 @@ from tests.walk.tries import TRIES, Try
 
 async def attempt(stage: Stage, player: Player, what: Try) -> bool:
     """Whether it worked."""
-    client_id = stage.client(player)
+    client_id = stage.client(player, active=what.active)
     cookie = stage.cookie(player)
     before = stage.newest()
     try:
@@ -99,7 +99,7 @@ CLIENTS = {
 CLIENT = {
     'click Rename': 'rename',
     'click Deactivate': 'deactivate',
-    'click Activate': 'deactivate',
+    'click Activate': 'activate',
     'click Add manager': 'add a manager',
     'click Remove PERSON': 'remove a manager',
     'click Make PERSON the owner': 'hand over',

@@ -24,6 +24,8 @@ class Try:
     audited: str = ''
     shows: str = ''
     place: str = '/clients/{client}'
+    active: bool = True
+    """Whether the client is."""
 
 
 async def create_client(tab: Tab) -> None:
@@ -40,6 +42,11 @@ async def rename(tab: Tab) -> None:
 
 async def deactivate(tab: Tab) -> None:
     await tab.fire('click', 'Deactivate')
+    await tab.fire('submit', tag='form')
+
+
+async def activate(tab: Tab) -> None:
+    await tab.fire('click', 'Activate')
     await tab.fire('submit', tag='form')
 
 
@@ -110,6 +117,7 @@ TRIES = (
     Try('search the clients', Action.OPEN_CLIENTS, search_clients, shows='"class": ["empty"]', place='/clients'),
     Try('rename', Action.RENAME_CLIENT, rename, 'client.renamed'),
     Try('deactivate', Action.SET_ACTIVE, deactivate, 'client.deactivated'),
+    Try('activate', Action.SET_ACTIVE, activate, 'client.activated', active=False),
     Try('add a manager', Action.CHANGE_MANAGERS, add_manager, 'manager.added'),
     Try('search the people', Action.CHANGE_MANAGERS, search_people, shows='user@walk.example.org'),
     Try('remove a manager', Action.CHANGE_MANAGERS, remove_manager, 'manager.removed'),
