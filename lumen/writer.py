@@ -33,7 +33,7 @@ Tell = Callable[[Any, BaseException | None], None]
 
 
 class Told:
-    """What a write needs of a future, for who need not wait for it: a tenth of the cost."""
+    """What a write needs of a future, for who need not wait for it."""
 
     __slots__ = ('_tell',)
 

@@ -18,7 +18,6 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 0.5
 CACHE_SIZE = 200_000
-"""Keys, of which each takes about half a kilobyte."""
 
 
 class Authenticator:

@@ -171,7 +171,7 @@ class Settling:
         return (time.monotonic_ns() - self._started) // 1000
 
     def _note(self, outcome: str, status: int, usage: Usage) -> None:
-        """Successes are in the database only: a line for each would cost as much as a third of the call."""
+        """Successes are in the database only: a line for each cost a fifth of what a call does."""
         log.info(
             'a call did not end well',
             request_id=self._call.held.request_id,

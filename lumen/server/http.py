@@ -37,7 +37,7 @@ class Http(HttpToolsProtocol):
     _is_in_head = False
     _is_refused = False
     _is_lost = False
-    _is_missed: Callable[[], None] | None = None
+    _callback: Callable[[], None] | None = None
     _has_progressed = False
     _head_bytes = 0
     _gathered_bytes = 0
@@ -59,12 +59,12 @@ class Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._is_lost = True
-        if self._is_missed is not None:
-            self._is_missed()
+        if self._callback is not None:
+            self._callback()
 
     def when_gone(self, callback: Callable[[], None] | None) -> None:
         """Call this, nothing or something else, once the caller is gone. One request runs on a connection at a time."""
-        self._is_missed = callback
+        self._callback = callback
         if callback is not None and self._is_lost:
             callback()
 
