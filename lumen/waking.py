@@ -12,7 +12,11 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+import structlog
+
 T = TypeVar('T')
+
+log = structlog.get_logger()
 
 
 def awaitable(future: Future[T]) -> asyncio.Future[T]:
@@ -37,7 +41,8 @@ def _deliver(waiter: asyncio.Future[T], future: Future[T]) -> None:
     if future.cancelled():
         waiter.cancel()
     elif (error := future.exception()) is not None:
-        waiter.set_exception(error)
+        # No asyncio future takes a StopIteration: what waits for it would take it for an end.
+        waiter.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
     else:
         waiter.set_result(future.result())
 
@@ -57,9 +62,11 @@ class _Wakers:
     def wake(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         with self._lock:
             waiting = self._waiting.setdefault(loop, deque())
-            is_awake = bool(waiting)
+            # Added first, looked at then: whatever is still in front of it is taken out only later, by a loop that
+            # then finds this one. The other way round the last in front may be taken out between the two.
             waiting.append(call)
-        if not is_awake:
+            is_first = len(waiting) == 1
+        if is_first:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_drain, waiting)
 
@@ -67,7 +74,10 @@ class _Wakers:
 def _drain(waiting: deque[Callable[[], None]]) -> None:
     # The one at the front stays there while it runs, so that who adds behind it need not wake the loop.
     while waiting:
-        waiting[0]()
+        try:
+            waiting[0]()
+        except Exception:  # what stays behind it would never be called
+            log.exception('a result could not be delivered')
         waiting.popleft()
 
 
