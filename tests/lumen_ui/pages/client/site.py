@@ -102,6 +102,8 @@ class Site:
         self.database.close()
 
     def write(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        # A process has one database, and another test may have made one since.
+        models.database.initialize(self.database.engine)
         return self.database.write_now(call, *arguments, **named)
 
     def act(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
