@@ -33,6 +33,7 @@ class FigureCard:
         """Show `value`, and `exact` on hover. Sends nothing when neither changed."""
         if self._value.text != value:
             self._value.text = value
+            self._value.style(f'--longest: {max(map(len, value.split()), default=0)}')
         if self._value.props.get('title', '') != exact:
             set_attributes(self._value, title=exact)
 

@@ -19,6 +19,14 @@ def card(page: Page, label: str) -> str:
     return '\n'.join(filter(None, lines))
 
 
+LINES = """() => [...document.querySelectorAll('.card-value')].map((value) => {
+    const range = document.createRange();
+    range.selectNodeContents(value);
+    return range.getClientRects().length;
+})"""
+"""On how many lines the value of each card stands."""
+
+
 def test_the_head_names_the_client_its_state_and_its_origin(site: Site, visit: Visit) -> None:
     page = visit(site.client('head-bot'), ADA)
     expect(page).to_have_title('head-bot · Lumen')
@@ -182,3 +190,20 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page(site: Site, visit: Visi
     expect(table).to_be_visible()
     assert page.evaluate('document.documentElement.scrollWidth') == 375
     assert table.evaluate('(it) => it.scrollWidth > it.clientWidth')
+
+
+def test_no_number_on_a_card_breaks_within_its_digits(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    most = 123_456_789_012_345
+    account = models.Account.update(input_tokens=most, spent=most * 1000, spent_unlimited=most * 1000)
+    site.write(account.where(models.Account.id == client_id).execute)
+    page = visit(client_id, ADA)
+    expect(page.locator('.card', has_text='Total Tokens Used')).to_contain_text('123,456,789,012,345')
+    expect(page.locator('.card', has_text='Coins Spent')).to_contain_text('123,456,789.01')
+    for path in (f'/clients/{client_id}', '/clients'):
+        page.goto(path)
+        expect(page.locator('.card', has_text='Tokens Used')).to_contain_text('123,456,789,01')
+        for width in (375, 760, 960, 1000, 1440):
+            page.set_viewport_size({'width': width, 'height': 800})
+            page.wait_for_function('(width) => innerWidth === width', arg=width)
+            assert page.evaluate(LINES) == [1, 1, 1, 1], f'{path} {width} px'
