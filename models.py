@@ -136,10 +136,10 @@ class Hold(Table):
     id = BigAutoField()
     request_id = CharField(max_length=64, unique=True)
     account_id: int
-    account = ForeignKeyField(Account, lazy_load=False, on_delete='RESTRICT')
+    account = ForeignKeyField(Account, lazy_load=False, on_delete='RESTRICT', index=False)
     key_id: int
-    key = ForeignKeyField(ApiKey, lazy_load=False, on_delete='RESTRICT')
-    process_id = CharField(max_length=32, index=True)
+    key = ForeignKeyField(ApiKey, lazy_load=False, on_delete='RESTRICT', index=False)
+    process_id = CharField(max_length=32)
     model = CharField(max_length=200)
     amount = BigIntegerField(constraints=[Check('amount >= 0')])
     unlimited = BooleanField(default=False)

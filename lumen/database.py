@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -110,6 +110,11 @@ class Database:
             moment = self._local.moment = self._ask_time()
         return moment
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether the thread is alive that all writes go through."""
+        return self._writer.is_alive()
+
     def close(self) -> None:
         """Finish what is queued, then end the threads and their connections."""
         if self._closed:
@@ -159,10 +164,12 @@ class Database:
             loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
+        """From the event loop, and from any thread that asks by itself: each may find that another took it all."""
         self._asking = None
         asked: list[Work] = []
-        while self._asked:
-            asked.append(self._asked.popleft())
+        with suppress(IndexError):
+            while True:
+                asked.append(self._asked.popleft())
         if asked:
             self._writer.queue.put(asked)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -33,21 +33,26 @@ Tell = Callable[[Any, BaseException | None], None]
 
 
 class Told:
-    """What a write needs of a future, for who need not wait for it."""
+    """What a write needs of a future, for who need not wait for it. Only what is said first is told."""
 
     __slots__ = ('_tell',)
 
     def __init__(self, tell: Tell):
-        self._tell = tell
+        self._tell: Tell | None = tell
 
     def set_running_or_notify_cancel(self) -> bool:
         return True
 
     def set_result(self, value: Any) -> None:
-        self._tell(value, None)
+        self._say(value, None)
 
     def set_exception(self, error: BaseException | None) -> None:
-        self._tell(None, error)
+        self._say(None, error)
+
+    def _say(self, value: Any, error: BaseException | None) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(value, error)
 
 
 class Work(NamedTuple):
@@ -92,8 +97,17 @@ class Writer(threading.Thread):
                     break
             last = asked is None
             if batch:
-                self._commit(batch)
+                self._see_through(batch)
         self._engine.close()
+
+    def _see_through(self, batch: list[Work]) -> None:
+        """Whatever goes wrong, all of the batch are answered and the thread lives on."""
+        try:
+            self._commit(batch)
+        except BaseException as error:
+            log.exception('a write batch ended in a way that nobody knows')
+            for work in batch:
+                self._fail(work, error)
 
     def _commit(self, batch: list[Work]) -> None:
         for attempt in range(ATTEMPTS):
@@ -114,7 +128,7 @@ class Writer(threading.Thread):
                         return
                 if is_lasting or attempt == ATTEMPTS - 1:
                     for work in batch:
-                        work.future.set_exception(self._told(error))
+                        self._fail(work, error)
                     return
                 if attempt and len(batch) > 1:  # one call may be at fault for all: let each stand for itself
                     for work in batch:
@@ -127,11 +141,11 @@ class Writer(threading.Thread):
                         self._commit([work])
                     return
                 for work in batch:
-                    work.future.set_exception(self._told(error))
+                    self._fail(work, error)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the future
                 for work in batch:
-                    work.future.set_exception(self._told(error))
+                    self._fail(work, error)
                 return
             else:
                 self._answer(batch, results)
@@ -153,10 +167,21 @@ class Writer(threading.Thread):
 
     def _answer(self, batch: list[Work], results: list[tuple[Any, BaseException | None]]) -> None:
         for work, (value, failure) in zip(batch, results, strict=True):
-            if failure is None:
+            if failure is not None:
+                self._fail(work, failure)
+                continue
+            try:
                 work.future.set_result(value)
-            else:
-                work.future.set_exception(self._told(failure))
+            except Exception:
+                log.exception('a write that was done could not be told')
+
+    def _fail(self, work: Work, error: BaseException) -> None:
+        try:
+            work.future.set_exception(self._told(error))
+        except InvalidStateError:
+            pass  # it has its answer
+        except Exception:
+            log.exception('a write that failed could not be told')
 
     def _run_all(self, batch: list[Work]) -> list[tuple[Any, BaseException | None]]:
         results: list[tuple[Any, BaseException | None]] = []

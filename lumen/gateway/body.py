@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from lumen.errors import Invalid
 from lumen.gateway.errors import TooLarge, TooSlow
@@ -32,9 +32,14 @@ class Disconnected(Exception):
 
 
 async def read(
-    receive: Receive, headers: Mapping[bytes, bytes], max_bytes: int, idle_seconds: float = IDLE_SECONDS
+    receive: Receive,
+    headers: Mapping[bytes, bytes],
+    max_bytes: int,
+    idle_seconds: float = IDLE_SECONDS,
+    *,
+    is_there: bool = False,
 ) -> bytes:
-    """The whole body.
+    """The whole body. One that `is_there` already comes with the next message, and no time need be watched.
 
     Raises TooLarge, at once where its length says so; TooSlow when nothing comes for `idle_seconds`; or Disconnected
     when the caller left.
@@ -44,11 +49,7 @@ async def read(
         raise _too_large(max_bytes)
     received = bytearray()
     while True:
-        try:
-            async with asyncio.timeout(idle_seconds):
-                message = await receive()
-        except TimeoutError:
-            raise TooSlow(f'The body stopped coming for {idle_seconds:g} seconds.') from None
+        message = await (receive() if is_there else _next(receive, idle_seconds))
         if message['type'] == 'http.disconnect':
             raise Disconnected
         received += message.get('body', b'')
@@ -56,6 +57,14 @@ async def read(
             raise _too_large(max_bytes)
         if not message.get('more_body', False):
             return bytes(received)
+
+
+async def _next(receive: Receive, idle_seconds: float) -> Message:
+    try:
+        async with asyncio.timeout(idle_seconds):
+            return await receive()
+    except TimeoutError:
+        raise TooSlow(f'The body stopped coming for {idle_seconds:g} seconds.') from None
 
 
 def parse(content: bytes) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class Ledger:
         """The calls that somebody here is going to settle, with their accounts: from before the hold until after."""
         self._lines = Lines()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._delayed: list[tuple[str, Outcome | None, Future[Settled]]] = []
+        """Settlements that wait for the database, to be tried again."""
+        self._retry: threading.Timer | None = None
+        self._retry_lock = threading.Lock()
 
     async def hold(self, ask: Ask) -> Held:
         """Set coins aside for a call; see `holds.place` for what it raises.
@@ -108,8 +112,11 @@ class Ledger:
         return await self.recover()
 
     async def beat(self) -> int:
-        """Give a sign of life and settle what dead processes left. Returns how many calls that were."""
+        """Give a sign of life, settle what waited for the database, and what dead processes left: how many calls that
+        were is returned.
+        """
         self._pulse = await self.database.write(recovery.beat, self.process_id, self._role, self._pulse)
+        self._try_again()
         return await self.recover()
 
     async def recover(self) -> int:
@@ -179,9 +186,8 @@ class Ledger:
             settled.set_result(value)
         elif isinstance(error, DatabaseUnavailable):
             log.error('a settlement waits for the database', request_id=request_id, error=str(error))
-            retry = threading.Timer(RETRY_SECONDS, self._submit, (request_id, outcome, settled))
-            retry.daemon = True
-            retry.start()
+            self._delayed.append((request_id, outcome, settled))
+            self._try_again_later()
         elif outcome is not None:
             log.error('a settlement failed: the expected cost is charged', request_id=request_id, error=repr(error))
             self._submit(request_id, None, settled)
@@ -189,6 +195,27 @@ class Ledger:
             log.error('a call cannot be settled', request_id=request_id, error=repr(error))
             self._open.pop(request_id, None)  # `recover` takes it up at every sign of life
             settled.set_exception(error)
+
+    def _try_again_later(self) -> None:
+        """One timer for all that wait. Where no thread can be started, the next sign of life does it."""
+        with self._retry_lock:
+            if self._retry is None:
+                retry = threading.Timer(RETRY_SECONDS, self._try_again)
+                retry.daemon = True
+                try:
+                    retry.start()
+                except RuntimeError as error:
+                    log.error('settlements wait for the next sign of life', error=str(error))
+                else:
+                    self._retry = retry
+
+    def _try_again(self) -> None:
+        """Queue the settlements anew that the database could not be reached for."""
+        with self._retry_lock:
+            self._retry = None
+            delayed, self._delayed = self._delayed, []
+        for request_id, outcome, settled in delayed:
+            self._submit(request_id, outcome, settled)
 
     def _close(self, request_id: str) -> None:
         """A call is settled: who waits for its account's coins, in whatever thread this is, may have them now."""

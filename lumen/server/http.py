@@ -14,6 +14,9 @@ from lumen.server.dispatcher import error
 WHEN_GONE = 'lumen.when_gone'
 """An extension of ASGI: a function that takes what to call when the connection is lost, None for nothing any more."""
 
+BODY_IS_THERE = 'lumen.body_is_there'
+"""Another: a function that says whether the whole body of the request has come, so that nobody waits for it."""
+
 MAX_HEAD_BYTES = 64 * 1024
 """The address and all headers of one request."""
 
@@ -68,9 +71,13 @@ class Http(HttpToolsProtocol):
         if callback is not None and self._is_lost:
             callback()
 
+    def is_body_there(self) -> bool:
+        """Whether the whole body of the request that is being answered has come."""
+        return not self.cycle.more_body
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope['extensions'] = {WHEN_GONE: self.when_gone}  # type: ignore[dict-item]  # ours
+        self.scope['extensions'] = {WHEN_GONE: self.when_gone, BODY_IS_THERE: self.is_body_there}  # type: ignore[dict-item]  # ours
         self._is_in_head = self._has_progressed = True
         self._head_bytes = self._discarded_bytes = 0
 

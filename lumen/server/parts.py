@@ -82,6 +82,8 @@ class Parts:
         """Empty when this process can serve, a reason otherwise."""
         if not self.is_running:
             return 'starting or stopping'
+        if not self.database.is_writing:
+            return 'nothing can be written'
         try:
             async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):
                 await self.database.read(_ping)

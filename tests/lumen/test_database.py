@@ -3,22 +3,27 @@ import functools
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import peewee
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 import models
 from lumen import commit_fate
 from lumen.database import Database, now
 from lumen.engine import connect
 from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError, OutcomeUnknown
+from lumen.writer import Work
 from tests.conftest import Clock, wait_until
 from tests.postgresql_proxy import Proxy
 
+LONG = 30
 only_postgresql = pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
 
 
@@ -248,3 +253,52 @@ def _is_open(connection: Any) -> bool:
     except sqlite3.ProgrammingError as error:
         return 'closed' not in str(error)
     return True
+
+
+def test_what_two_threads_hand_over_at_once_is_all_written(database: Database):
+    """While one takes what was asked for, another takes the rest of it."""
+
+    class Contended(deque[Work]):
+        is_first = True
+
+        def popleft(self) -> Work:
+            work = super().popleft()
+            if self.is_first:
+                self.is_first = False
+                other = threading.Thread(target=database._hand_over)
+                other.start()
+                other.join()
+            return work
+
+    futures = [Future[int](), Future[int]()]
+    database._asked = Contended(Work(future, lambda: 1) for future in futures)
+    database._hand_over()
+    assert [future.result(LONG) for future in futures] == [1, 1]
+
+
+def test_who_cannot_be_told_does_not_end_the_writing(database: Database):
+    def carry_out(items: Sequence[int]) -> list[tuple[int, None]]:
+        return [(item, None) for item in items]
+
+    def tell(value: int, error: BaseException | None) -> None:
+        raise OSError('nobody hears it')
+
+    with capture_logs() as logged:
+        database.submit_and_tell(carry_out, 1, tell)
+        assert database.write_now(lambda: 2) == 2
+    assert [entry['event'] for entry in logged] == ['a write that was done could not be told']
+    assert database.is_writing
+
+
+def test_a_batch_that_ends_in_an_unknown_way_is_answered_and_the_writing_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(batch: Sequence[Work]) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(database._writer, '_commit', fail)
+        with capture_logs() as logged, pytest.raises(MemoryError):
+            database.submit(lambda: 1).result(LONG)
+    assert [entry['event'] for entry in logged] == ['a write batch ended in a way that nobody knows']
+    assert database.write_now(lambda: 2) == 2

@@ -77,11 +77,11 @@ def test_of_several_keys_none_is_taken(running: Running, path: str):
     for alone in ([bearer], [key], [bearer, key], [('authorization', 'Basic YTpi'), key]):
         assert ask(*alone).status_code == 200
     for several, word in (
-        ([bearer, ('authorization', f'Bearer {other}')], 'Authorization was sent 2 times'),
-        ([('authorization', 'Bearer x'), bearer], 'Authorization was sent 2 times'),
-        ([bearer, bearer, bearer], 'Authorization was sent 3 times'),
-        ([('authorization', 'Basic YTpi'), bearer], 'Authorization was sent 2 times'),
-        ([key, ('x-api-key', other)], 'x-api-key was sent 2 times'),
+        ([bearer, ('authorization', f'Bearer {other}')], 'Authorization was sent more than once'),
+        ([('authorization', 'Bearer x'), bearer], 'Authorization was sent more than once'),
+        ([bearer, bearer, bearer], 'Authorization was sent more than once'),
+        ([('authorization', 'Basic YTpi'), bearer], 'Authorization was sent more than once'),
+        ([key, ('x-api-key', other)], 'x-api-key was sent more than once'),
         ([bearer, ('x-api-key', other)], 'different keys'),
         ([('authorization', 'Bearer x'), key], 'different keys'),
         ([bearer, ('x-api-key', '')], 'different keys'),

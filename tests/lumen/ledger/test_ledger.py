@@ -147,13 +147,22 @@ def outage(database: Database, database_url: str, request: pytest.FixtureRequest
     return lambda: allow(False), lambda: allow(True)
 
 
-async def test_a_settlement_waits_for_a_database_that_is_out_of_reach(database: Database, outage: Outage):
+def _no_thread(timer: threading.Timer) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize('threads', ['to be had', 'not to be had'])
+async def test_a_settlement_waits_for_a_database_that_is_out_of_reach(
+    database: Database, outage: Outage, threads: str, monkeypatch: pytest.MonkeyPatch
+):
     begin, end = outage
     ledger = Ledger(database, TEN)
     client = await client_of(database)
     held = await ledger.hold(await database.read(ask, *client))
     await asyncio.to_thread(begin)
     try:
+        if threads == 'not to be had':
+            monkeypatch.setattr(threading.Timer, 'start', _no_thread)
         with capture_logs() as logged:
             settled = ledger.settle(held, outcome(10, 20))
             async with asyncio.timeout(30):
@@ -162,6 +171,8 @@ async def test_a_settlement_waits_for_a_database_that_is_out_of_reach(database: 
                     await asyncio.sleep(0.01)
     finally:
         await asyncio.to_thread(end)
+    if threads == 'not to be had':
+        await ledger.beat()
     cost = (await asyncio.wait_for(asyncio.wrap_future(settled), 30)).cost
     row = await database.read(account, client[0])
     assert (row.held, row.requests, row.spent) == (0, 1, cost)
