@@ -16,7 +16,7 @@ from tests.lumen_ui.pages.client.site import ADA, Site
 
 ADMIN = ADA
 OWNER, MANAGER, OTHER, USER = (f'{name}@walk.example.org' for name in ('owner', 'manager', 'other', 'user'))
-GONE, REMOVED, LEFT = (f'{name}@walk.example.org' for name in ('gone', 'removed', 'left'))
+GONE, REMOVED, DEMOTED, LEFT = (f'{name}@walk.example.org' for name in ('gone', 'removed', 'demoted', 'left'))
 PERSON = 'person@walk.example.org'
 
 
@@ -42,6 +42,9 @@ PLAYERS = (
     Player('admin', ADMIN, Role.ADMIN, Role.ADMIN),
     Player('deactivated user', GONE, None, None),
     Player('manager just removed with the page still open', REMOVED, Role.USER, Role.USER, loses='client'),
+    Player(
+        'manager who owned it when the page was opened', DEMOTED, Role.MANAGER, Role.MANAGER, loses='ownership'
+    ),
     Player('owner signed out with the page still open', LEFT, None, None, loses='session'),
 )
 
@@ -56,7 +59,7 @@ class Stage:
             email: site.write(
                 people.ensure_user, email, email.partition('@')[0].title(), site.configuration.current, 't'
             )
-            for email in (ADMIN, OWNER, MANAGER, OTHER, USER, GONE, REMOVED, LEFT, PERSON)
+            for email in (ADMIN, OWNER, MANAGER, OTHER, USER, GONE, REMOVED, DEMOTED, LEFT, PERSON)
         }
         site.client('walk elsewhere', managed_by=(OTHER, GONE))
         self._cookies = {email: site.write(sessions.start, user_id) for email, user_id in self._ids.items()}
@@ -88,6 +91,8 @@ class Stage:
         """What the player loses while the page is open."""
         if player.loses == 'client':
             self.site.act(managers.remove_manager, client_id, self._ids[REMOVED])
+        elif player.loses == 'ownership':
+            self.site.act(managers.hand_over, client_id, self._ids[MANAGER])
         elif player.loses == 'session' and cookie:
             self.site.write(sessions.end, cookie)
 
