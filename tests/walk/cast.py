@@ -10,6 +10,7 @@ from lumen.database import now
 from lumen.identity import people, sessions
 from lumen.identity.keys import revoke_key
 from lumen.identity.permissions import Role
+from lumen.ledger import pools
 from lumen.records import clients, managers
 from lumen.records.history import PAGE_SIZE
 from tests.lumen_ui.pages.client.site import ADA, Site
@@ -42,9 +43,7 @@ PLAYERS = (
     Player('admin', ADMIN, Role.ADMIN, Role.ADMIN),
     Player('deactivated user', GONE, None, None),
     Player('manager just removed with the page still open', REMOVED, Role.USER, Role.USER, loses='client'),
-    Player(
-        'manager who owned it when the page was opened', DEMOTED, Role.MANAGER, Role.MANAGER, loses='ownership'
-    ),
+    Player('manager who owned it when the page was opened', DEMOTED, Role.MANAGER, Role.MANAGER, loses='ownership'),
     Player('owner signed out with the page still open', LEFT, None, None, loses='session'),
 )
 
@@ -78,6 +77,19 @@ class Stage:
         if not active:
             self.site.act(clients.set_active, client_id, False)
         return client_id
+
+    def crowd(self, name: str, size: int, *managed_by: str) -> None:
+        """So many clients called like that, every tenth of them deactivated."""
+        self.site.write(self._crowd, name, size, managed_by)
+
+    def _crowd(self, name: str, size: int, managed_by: tuple[str, ...]) -> None:
+        for number in range(size):
+            handle, settings = f'{name} {number:03}', self.site.configuration.current
+            client_id = pools.new_account(models.CLIENT, handle, handle, '', ADMIN, settings=settings)
+            if number % 10 == 0:
+                models.Account.update(active=False).where(models.Account.id == client_id).execute()
+            for email in managed_by:
+                models.Manager.create(client=client_id, user=self._ids[email], added_at=now(), added_by=ADMIN)
 
     def cookie(self, player: Player) -> str | None:
         if player.loses == 'session':
