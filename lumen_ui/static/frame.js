@@ -64,6 +64,7 @@
   // Then somebody has to say so. A page that comes back in time sends it, and one that was never there needs no server.
   const PRESSED = "lumen_pressed_while_away";
   const isAway = () => !window.socket?.connected || !window.did_handshake;
+  window.lumenIsAway = isAway;
   const wasPressed = sessionStorage.getItem(PRESSED);
   sessionStorage.removeItem(PRESSED);
   let wasThere = false;
