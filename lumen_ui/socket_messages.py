@@ -39,7 +39,7 @@ def install() -> None:
             _check(self, msg['args'])
         handle(self, msg)
 
-    Element._handle_event = handle_what_fits  # type: ignore[method-assign]
+    Element._handle_event = handle_what_fits  # type: ignore[method-assign]  # there is no other way in
 
 
 def _check(element: ValueElement[Any], value: Any) -> None:
