@@ -83,13 +83,15 @@ class Stage:
         self.site.write(self._crowd, name, size, managed_by)
 
     def _crowd(self, name: str, size: int, managed_by: tuple[str, ...]) -> None:
+        settings, links = self.site.configuration.current, []
         for number in range(size):
-            handle, settings = f'{name} {number:03}', self.site.configuration.current
+            handle = f'{name} {number:03}'
             client_id = pools.new_account(models.CLIENT, handle, handle, '', ADMIN, settings=settings)
             if number % 10 == 0:
                 models.Account.update(active=False).where(models.Account.id == client_id).execute()
-            for email in managed_by:
-                models.Manager.create(client=client_id, user=self._ids[email], added_at=now(), added_by=ADMIN)
+            links += [(client_id, self._ids[email], now(), ADMIN) for email in managed_by]
+        link = models.Manager
+        link.insert_many(links, (link.client, link.user, link.added_at, link.added_by)).execute()
 
     def cookie(self, player: Player) -> str | None:
         if player.loses == 'session':

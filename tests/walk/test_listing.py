@@ -81,12 +81,11 @@ def _everything() -> list[tuple[str, bool, set[str]]]:
 
 def rows(tab: Tab) -> list[str]:
     """The names in the table."""
-    found = next(element for element in tab.elements.values() if element['tag'] == 'nicegui-aggrid')
-    shown = found['props']['options']['rowData']
-    for kind, data in tab.said:
-        if kind == 'run_javascript' and (newer := ROWS.search(data['code'])):
-            shown = json.loads(newer[1])
-    return [row['name'] for row in shown]
+    for kind, data in reversed(tab.said):
+        if kind == 'run_javascript' and (newest := ROWS.search(data['code'])):
+            return [row['name'] for row in json.loads(newest[1])]
+    grid = next(element for element in tab.elements.values() if element['tag'] == 'nicegui-aggrid')
+    return [row['name'] for row in grid['props']['options']['rowData']]
 
 
 def names_in(text: str, stage: Stage) -> set[str]:
