@@ -86,6 +86,10 @@ class Tab:
         }
         await self.socket.emit('event', message)
 
+    async def taken_up(self) -> None:
+        """Wait until the server has begun with everything that was sent: what it has not is lost with the socket."""
+        await self.socket.call('ack', {'client_id': self.client_id, 'next_message_id': 0}, timeout=TIMEOUT_SECONDS)
+
     async def patiently(self, look: Callable[[], Any], seconds: float = TIMEOUT_SECONDS) -> Any:
         """What `look` finds, as soon as it does; a page that opens dialogs may take a moment. Raises Missing."""
         loop = asyncio.get_running_loop()

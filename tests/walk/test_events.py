@@ -258,6 +258,7 @@ async def test_forged_arguments_change_nothing_and_break_nothing(stage: Stage, p
         await tab.socket.emit('event', {'client_id': tab.client_id})
         await tab.socket.emit('event', 'nonsense')
         await tab.socket.emit('javascript_response', {'client_id': tab.client_id, 'request_id': 'x', 'result': 1})
+        await tab.taken_up()
     assert stage.audited(before) == []
     # A page that is opened now works as it did.
     create = next(what for what in TRIES if what.name == 'create a key')
