@@ -24,6 +24,8 @@ TAKEN_BACK = ('cannot rollback', 'no such savepoint')
 VAGUE = ('disk i/o error', 'unable to open')
 """What SQLite says of a disk that is full as well as of one that can only be read."""
 
+NO_FILES = 'check that the folder exists and holds files, or correct the path of the database'
+
 REMEDIES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (READ_ONLY, 'can only be read', 'let this user write to it, and to the folder that an SQLite file is in'),
     (FULL, 'has no room left', 'free some space on its disk'),
@@ -63,8 +65,12 @@ def lasts(error: BaseException, url: str) -> bool:
 
 def cannot_write(error: OSError) -> DatabaseUnavailable:
     """The refusal for a folder of the database in which no file can be made."""
+    said = (error.strerror or str(error)).lower()
+    if error.errno == errno.ENOENT:  # it is gone, or no folder of a disk: /proc
+        folder = Path(os.fsdecode(error.filename)).parent
+        return DatabaseUnavailable(f'the database cannot be opened: no file can be made in {folder}: {said}', NO_FILES)
     _, state, remedy = REMEDIES[1] if error.errno == errno.ENOSPC else REMEDIES[0]
-    return DatabaseUnavailable(f'the database {state}: {(error.strerror or str(error)).lower()}', remedy)
+    return DatabaseUnavailable(f'the database {state}: {said}', remedy)
 
 
 def _state_of_disk(folder: Path) -> str:
@@ -74,7 +80,9 @@ def _state_of_disk(folder: Path) -> str:
         return ''
     if state.f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK):
         return 'the folder is read-only'
-    return 'disk is full' if state.f_bavail * state.f_frsize < LEAST_FREE_BYTES else ''
+    # What is no disk, /proc for instance, has no blocks at all.
+    is_full = state.f_blocks and state.f_bavail * state.f_frsize < LEAST_FREE_BYTES
+    return 'disk is full' if is_full else ''
 
 
 def _said(error: BaseException, url: str) -> str:

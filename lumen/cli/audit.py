@@ -44,8 +44,9 @@ def _events(lumen: Opened, client: str | None, actor: str, start: str | None, li
 
 
 def _line(event: Event) -> str:
+    until = f' until {iso(event.until)}' if event.until else ''
     about = f' [{event.client}]' if event.client else ''
-    return visible(f'{iso(event.at)}  {event.actor} {event.sentence}{about} ({event.via})')
+    return visible(f'{iso(event.at)}  {event.actor} {event.sentence}{until}{about} ({event.via})')
 
 
 def _value(event: Event) -> dict[str, object]:

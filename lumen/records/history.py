@@ -40,6 +40,12 @@ class Event:
         say = SENTENCES.get(self.action)
         return say(self) if say else f'{self.action} {self.subject}'
 
+    @property
+    def until(self) -> int | None:
+        """Until when that holds, microseconds since the epoch, where the sentence is to be completed so."""
+        ends = (self.after.get('works_until'), self.before.get('expires_at'))
+        return min(end for end in ends if end) if ends[0] and self.action == 'key.rotated' else None
+
 
 def history_of(actor: Actor, client_id: int, *, settings: Settings, limit: int = PAGE_SIZE) -> list[Event]:
     """The newest events of a client, newest first."""
@@ -110,7 +116,7 @@ def _key_revoked(event: Event) -> str:
 
 
 def _key_rotated(event: Event) -> str:
-    old = 'works on for a while' if event.after.get('works_until') else 'stopped working'
+    old = 'works on' if event.until else 'stopped working'
     return f'rotated the key "{event.before.get("name")}": {event.after.get("hint")} is new, {event.subject} {old}'
 
 

@@ -131,14 +131,24 @@ class Grid:
         self.element.run_grid_method('setGridOption', 'domLayout', _layout(is_tall))
 
     async def _sorted(self) -> None:
-        states = await self.element.run_grid_method('getColumnState')
-        for state in states or ():
-            if state.get('sort') and any(column.field == state['colId'] for column in self._columns):
-                order = (state['colId'], state['sort'] == 'desc')
-                if order != self._sort:
-                    self._sort = order
-                    await self._on_sort(*order)
-                return
+        try:
+            states = await self.element.run_grid_method('getColumnState')
+        except TimeoutError:
+            return  # the connection went meanwhile, or nobody is there to answer
+        order = self._order(states)
+        if order is not None and order != self._sort:
+            self._sort = order
+            await self._on_sort(*order)
+
+    def _order(self, states: Any) -> tuple[str, bool] | None:
+        """The order that the browser says its columns have: whatever it is that answered."""
+        for state in states if isinstance(states, list) else ():
+            if not isinstance(state, dict) or state.get('sort') not in ('asc', 'desc'):
+                continue
+            for column in self._columns:
+                if column.field == state.get('colId'):
+                    return column.field, state['sort'] == 'desc'
+        return None
 
 
 def _visible(rows: list[Row]) -> list[Row]:

@@ -9,8 +9,9 @@ from nicegui import ui
 from lumen_ui.components.markup import tag
 
 
-def moment(microseconds: int, show: Literal['relative', 'date', 'exact'] = 'relative') -> ui.element:
-    """`3 minutes ago`, or `Nov 23, 2026`, or date and time; always with the exact time on hover.
+def moment(microseconds: int, show: Literal['relative', 'date', 'time', 'exact'] = 'relative') -> ui.element:
+    """`3 minutes ago`, or `Nov 23, 2026`, or that with hours and minutes, or in full; always with the exact time
+    on hover.
 
     `microseconds` are since the Unix epoch, as everywhere in the database.
     """

@@ -27,12 +27,14 @@
 
   const language = navigator.language?.startsWith("en") ? navigator.language : "en";
   const date = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+  const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
   const written = (moment, show) => {
     if (show === "exact") return exact.format(moment);
+    if (show === "time") return time.format(moment);
     const seconds = (moment - Date.now()) / 1000;
     if (show === "date" || Math.abs(seconds) >= 7 * 86400) return date.format(moment);
     for (const [unit, size] of STEPS)
@@ -62,6 +64,7 @@
   // Then somebody has to say so. A page that comes back in time sends it, and one that was never there needs no server.
   const PRESSED = "lumen_pressed_while_away";
   const isAway = () => !window.socket?.connected || !window.did_handshake;
+  window.lumenIsAway = isAway;
   const wasPressed = sessionStorage.getItem(PRESSED);
   sessionStorage.removeItem(PRESSED);
   let wasThere = false;

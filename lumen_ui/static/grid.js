@@ -55,4 +55,13 @@
   window.addEventListener("popstate", () => {
     if (location.pathname === "/clients" && window.emitEvent) window.emitEvent("lumen-address", location.search);
   });
+
+  // What is looked for while the connection is gone is put into the address: a page that is loaded anew looks for it.
+  document.addEventListener("input", ({ target }) => {
+    if (location.pathname !== "/clients" || !target.closest(".search") || !window.lumenIsAway()) return;
+    const address = new URL(location.href);
+    address.searchParams.set("q", target.value);
+    address.searchParams.delete("page");
+    history.replaceState(history.state, "", address);
+  });
 })();

@@ -59,9 +59,11 @@ def test_open_pages_recover_by_themselves_after_a_restart(tab: Page, server: Ser
         for page in (tab, other):
             expect(page.get_by_text('Connection lost')).to_be_visible(timeout=RECONNECTING_MS)
         server.json('client', 'create', 'research-pipeline')
+        tab.get_by_role('searchbox').fill('research-p')
     expect(tab.get_by_role('link', name='research-pipeline')).to_be_visible(timeout=RECONNECTING_MS)
-    expect(tab).to_have_url(re.compile(r'q=research&sort=spent&dir=desc$'))
-    expect(tab.get_by_role('searchbox')).to_have_value('research')
+    expect(tab.get_by_role('link', name='research-bot')).to_have_count(0)
+    expect(tab).to_have_url(re.compile(r'q=research-p&sort=spent&dir=desc$'))
+    expect(tab.get_by_role('searchbox')).to_have_value('research-p')
     call(server, key)
     expect(card(tab, 'Total Requests')).to_have_text('1')
     expect(card(other, 'Total Tokens Used')).not_to_have_text('0', timeout=RECONNECTING_MS)

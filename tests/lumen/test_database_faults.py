@@ -1,5 +1,6 @@
 """What a database that cannot be used is told to be: by the errors that real databases raise."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +64,23 @@ def test_a_file_that_is_no_database(tmp_path: Path, new_database: Callable[[str]
     database = new_database(f'sqlite:///{tmp_path}/letter.db')
     found = fault(lambda: database.read_now(models.Account.select().count))
     assert found.cause.startswith('the database is no database of Lumen, or is damaged: ')
+
+
+def test_a_folder_that_is_gone(tmp_path: Path, new_database: Callable[[str], Database]):
+    folder = tmp_path / 'data'
+    database = new_database(f'sqlite:///{folder}/lumen.db')
+    folder.rmdir()
+    found = fault(database.claim_serving)
+    assert found.cause == f'the database cannot be opened: no file can be made in {folder}: no such file or directory'
+    assert found.remedy.startswith('check that the folder exists')
+    found = fault(lambda: database.read_now(models.Account.select().count))
+    assert found.cause.startswith('the database cannot be opened: ')
+
+
+def test_a_folder_that_holds_no_files_is_not_called_full(new_database: Callable[[str], Database]):
+    """Nor read-only, where this user is let write to whatever can be written to."""
+    database = new_database('sqlite:////proc/lumen.db')
+    for ask in (database.claim_serving, lambda: database.read_now(models.Account.select().count)):
+        found = fault(ask)
+        assert 'no room left' not in found.cause
+        assert os.geteuid() != 0 or found.cause.startswith('the database cannot be opened: ')

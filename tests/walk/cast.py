@@ -10,13 +10,14 @@ from lumen.database import now
 from lumen.identity import people, sessions
 from lumen.identity.keys import revoke_key
 from lumen.identity.permissions import Role
+from lumen.ledger import pools
 from lumen.records import clients, managers
 from lumen.records.history import PAGE_SIZE
 from tests.lumen_ui.pages.client.site import ADA, Site
 
 ADMIN = ADA
 OWNER, MANAGER, OTHER, USER = (f'{name}@walk.example.org' for name in ('owner', 'manager', 'other', 'user'))
-GONE, REMOVED, LEFT = (f'{name}@walk.example.org' for name in ('gone', 'removed', 'left'))
+GONE, REMOVED, DEMOTED, LEFT = (f'{name}@walk.example.org' for name in ('gone', 'removed', 'demoted', 'left'))
 PERSON = 'person@walk.example.org'
 
 
@@ -42,6 +43,7 @@ PLAYERS = (
     Player('admin', ADMIN, Role.ADMIN, Role.ADMIN),
     Player('deactivated user', GONE, None, None),
     Player('manager just removed with the page still open', REMOVED, Role.USER, Role.USER, loses='client'),
+    Player('manager who owned it when the page was opened', DEMOTED, Role.MANAGER, Role.MANAGER, loses='ownership'),
     Player('owner signed out with the page still open', LEFT, None, None, loses='session'),
 )
 
@@ -56,7 +58,7 @@ class Stage:
             email: site.write(
                 people.ensure_user, email, email.partition('@')[0].title(), site.configuration.current, 't'
             )
-            for email in (ADMIN, OWNER, MANAGER, OTHER, USER, GONE, REMOVED, LEFT, PERSON)
+            for email in (ADMIN, OWNER, MANAGER, OTHER, USER, GONE, REMOVED, DEMOTED, LEFT, PERSON)
         }
         site.client('walk elsewhere', managed_by=(OTHER, GONE))
         self._cookies = {email: site.write(sessions.start, user_id) for email, user_id in self._ids.items()}
@@ -76,6 +78,21 @@ class Stage:
             self.site.act(clients.set_active, client_id, False)
         return client_id
 
+    def crowd(self, name: str, size: int, *managed_by: str) -> None:
+        """So many clients called like that, every tenth of them deactivated."""
+        self.site.write(self._crowd, name, size, managed_by)
+
+    def _crowd(self, name: str, size: int, managed_by: tuple[str, ...]) -> None:
+        settings, links = self.site.configuration.current, []
+        for number in range(size):
+            handle = f'{name} {number:03}'
+            client_id = pools.new_account(models.CLIENT, handle, handle, '', ADMIN, settings=settings)
+            if number % 10 == 0:
+                models.Account.update(active=False).where(models.Account.id == client_id).execute()
+            links += [(client_id, self._ids[email], now(), ADMIN) for email in managed_by]
+        link = models.Manager
+        link.insert_many(links, (link.client, link.user, link.added_at, link.added_by)).execute()
+
     def cookie(self, player: Player) -> str | None:
         if player.loses == 'session':
             return self.site.write(sessions.start, self._ids[LEFT])
@@ -88,6 +105,8 @@ class Stage:
         """What the player loses while the page is open."""
         if player.loses == 'client':
             self.site.act(managers.remove_manager, client_id, self._ids[REMOVED])
+        elif player.loses == 'ownership':
+            self.site.act(managers.hand_over, client_id, self._ids[MANAGER])
         elif player.loses == 'session' and cookie:
             self.site.write(sessions.end, cookie)
 

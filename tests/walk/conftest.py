@@ -15,3 +15,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     site = Site(tmp_path_factory.mktemp('walk'))
     yield Stage(site)
     site.stop()
+
+
+@pytest.fixture
+def unbroken(stage: Stage) -> Iterator[None]:
+    """Nothing breaks on the server meanwhile."""
+    before = len(stage.site.log.read_text())
+    yield
+    assert 'Traceback' not in stage.site.log.read_text()[before:]

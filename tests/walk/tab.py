@@ -35,12 +35,16 @@ class NotOpened(Exception):
 
 
 class Tab:
-    """What a page consists of now, and everything that the server said since it was opened."""
+    """What a page consists of now, and everything that the server said since it was opened.
+
+    `answers` are what this browser says, one after the other, when the server asks for what is called so.
+    """
 
     def __init__(self, client_id: str, elements: dict[str, Any], socket: socketio.AsyncClient):
         self.client_id = client_id
         self.elements = elements
         self.said: list[tuple[str, Any]] = []
+        self.answers: dict[str, list[Any]] = {}
         self.socket = socket
         self._patience_seconds = 0.0
 
@@ -81,6 +85,10 @@ class Tab:
             'args': [json.dumps(argument) for argument in arguments],
         }
         await self.socket.emit('event', message)
+
+    async def taken_up(self) -> None:
+        """Wait until the server has begun with everything that was sent: what it has not is lost with the socket."""
+        await self.socket.call('ack', {'client_id': self.client_id, 'next_message_id': 0}, timeout=TIMEOUT_SECONDS)
 
     async def patiently(self, look: Callable[[], Any], seconds: float = TIMEOUT_SECONDS) -> Any:
         """What `look` finds, as soon as it does; a page that opens dialogs may take a moment. Raises Missing."""
@@ -128,8 +136,16 @@ async def opened(address: str, path: str, cookie: str | None) -> AsyncIterator[T
     socket = socketio.AsyncClient(reconnection=False)
     tab = Tab(said['client_id'], json.loads(html.unescape(found[1])), socket)
 
+    async def answer(question: dict[str, Any]) -> None:
+        for asked, answers in tab.answers.items():
+            if asked in question['code'] and answers:
+                said = {'client_id': tab.client_id, 'request_id': question['request_id'], 'result': answers.pop(0)}
+                await socket.emit('javascript_response', said)
+
     async def heard(kind: str, data: Any) -> None:
         tab.said.append((kind, data))
+        if kind == 'run_javascript' and data.get('request_id'):
+            await answer(data)
         if kind == 'update':
             for identity, element in data.items():
                 if identity == '_id':

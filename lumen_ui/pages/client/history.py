@@ -6,7 +6,7 @@ from nicegui import ui
 
 from lumen.records.history import PAGE_SIZE, Event
 from lumen_ui.components.live_table import Column, LiveTable, Show, cell
-from lumen_ui.components.markup import tag
+from lumen_ui.components.markup import tag, text
 from lumen_ui.components.moment import moment
 from lumen_ui.pages.client.open_client import OpenClient
 from lumen_ui.pages.client.section import section
@@ -36,5 +36,8 @@ def _build(event: Event) -> Show[Event]:
     with tag('td', 'nowrap'):
         moment(event.at)
     cell(event.actor)
-    cell(event.sentence, 'event')
+    with tag('td', 'event'):
+        text('span', f'{event.sentence} until ' if event.until else event.sentence)
+        if event.until:
+            moment(event.until, 'time')
     return lambda row: None

@@ -212,10 +212,12 @@ class Listing:
 
     async def _search_changed(self, event: events.ValueChangeEventArguments[str | None]) -> None:
         search = (event.value or '')[:MAX_SEARCH]
-        await self.ask(replace(self.wanted, search=search, page=0), remember=False)
+        if search != self.wanted.search:
+            await self.ask(replace(self.wanted, search=search, page=0), remember=False)
 
     async def _state_changed(self, event: events.ValueChangeEventArguments[str]) -> None:
-        await self.ask(replace(self.wanted, state=event.value, page=0))
+        if event.value != self.wanted.state:
+            await self.ask(replace(self.wanted, state=event.value, page=0))
 
     async def _sort_by(self, sort: str, descending: bool) -> None:
         await self.ask(replace(self.wanted, sort=sort, descending=descending, page=0))

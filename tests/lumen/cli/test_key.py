@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lumen.cli.times import expiry, grace_end
+from lumen.cli.times import expiry, grace_end, iso
 from lumen.errors import Invalid
 from lumen.identity.keys import LAST_EXPIRY, looks_valid
 from tests.lumen.cli.conftest import CONFIGURATION, Lumen
@@ -87,7 +87,8 @@ def test_a_key_is_rotated_and_the_old_one_works_on_for_a_while(lumen: Lumen):
     assert looks_valid(new['key'])
     event = lumen.json('audit')[-1]
     assert (event['action'], event['subject'], event['after']['hint']) == ('key.rotated', old['hint'], new['hint'])
-    assert event['after']['works_until'] is not None
+    until = iso(event['after']['works_until'])
+    assert f'{old["hint"]} works on until {until} [bot]' in lumen('audit').stdout.splitlines()[-1]
     assert lumen.refusal('key', 'rotate', str(new['id']), '--grace', '31d')['param'] == 'works_until'
     assert lumen.refusal('key', 'rotate', str(new['id']), '--grace', 'soon', exit_code=2)['param'] == 'grace'
     lumen.json('key', 'rotate', str(new['id']), '--grace', 'none')

@@ -49,7 +49,7 @@ def test_the_life_of_a_client_reads_as_sentences(database: Database, clock: Cloc
         'made max@example.org the owner',
         'made amy@example.org a manager',
         f'made the key "ci" ({hints[0]})',
-        f'rotated the key "ci": {hints[1]} is new, {hints[0]} works on for a while',
+        f'rotated the key "ci": {hints[1]} is new, {hints[0]} works on',
         f'rotated the key "ci": {hints[2]} is new, {hints[1]} stopped working',
         f'revoked the key "ci" ({hints[2]})',
         'made amy@example.org the owner',
@@ -59,6 +59,22 @@ def test_the_life_of_a_client_reads_as_sentences(database: Database, clock: Cloc
         'deactivated the client',
         'activated the client',
     ]
+
+
+def test_a_rotation_says_until_when_the_old_key_works(database: Database, clock: Clock):
+    def rotate(expires_at: int | None, works_until: int | None) -> int | None:
+        client_id = factories.client(f'bot {expires_at} {works_until}', CONFIGURED)
+        old = keys.create_key(COMMAND_LINE, client_id, 'ci', expires_at, settings=CONFIGURED, secret=SECRET)
+        rotate_key(COMMAND_LINE, old.id, expires_at=None, works_until=works_until, settings=CONFIGURED, secret=SECRET)
+        ended = models.ApiKey.get_by_id(old.id)
+        event = history.history_of(COMMAND_LINE, client_id, settings=CONFIGURED)[0]
+        assert event.until == (None if ended.revoked_at else ended.expires_at)
+        return event.until
+
+    assert database.write_now(rotate, None, clock() + 1000) == clock() + 1000
+    assert database.write_now(rotate, clock() + 500, clock() + 1000) == clock() + 500
+    assert database.write_now(rotate, clock() + 5000, clock() + 1000) == clock() + 1000
+    assert database.write_now(rotate, clock() + 5000, None) is None
 
 
 def test_a_first_sign_in_and_a_new_name_read_as_sentences(database: Database):

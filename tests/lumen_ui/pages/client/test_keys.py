@@ -220,7 +220,7 @@ def test_a_key_that_was_revoked_meanwhile_is_revoked_again_without_harm(site: Si
 def test_rotating_shows_a_new_key_while_the_old_one_works_on(site: Site, visit: Visit) -> None:
     client_id = site.client('rotated')
     old = site.key(client_id, 'pipeline')
-    page = visit(client_id, ADA)
+    page = visit(client_id, ADA, timezone_id='UTC')
     page.get_by_role('button', name='Rotate pipeline').click()
     dialog = page.get_by_role('dialog', name='Rotate "pipeline"')
     expect(dialog).to_contain_text(old.hint)
@@ -235,6 +235,10 @@ def test_rotating_shows_a_new_key_while_the_old_one_works_on(site: Site, visit: 
     assert new.hint.endswith(shown[-4:])
     assert former.id == old.id
     assert former.expires_at == new.created_at + DAY_US
+    told = page.get_by_role('region', name='History').locator('tbody tr').first
+    end = datetime.fromtimestamp(former.expires_at / 1_000_000, UTC)
+    expect(told).to_contain_text(re.compile(rf'{old.hint} works on until {end:%b} {end.day}, {end.year}, \d+:\d\d'))
+    assert told.locator('lumen-time').last.get_attribute('ms') == str(former.expires_at // 1000)
 
 
 def test_rotating_without_grace_ends_the_old_key(site: Site, visit: Visit) -> None:
