@@ -70,6 +70,11 @@ def exact(nanocoins: int) -> str:
     return f'{sign}{whole}.{fraction:09d}'
 
 
+def stated(nanocoins: int) -> str:
+    """Two decimals, but all nine of so few that two would say none: for sentences that give a reason."""
+    return exact(nanocoins) if 0 < abs(nanocoins) < 5_000_000 else short(nanocoins)
+
+
 def short(nanocoins: int) -> str:
     """Two decimals, rounded half up, thousands separated, for pages: `'1,234.57'`."""
     sign = '-' if nanocoins < 0 else ''

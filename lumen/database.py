@@ -24,7 +24,7 @@ import structlog
 import models
 from lumen.database_faults import cannot_write, is_of_the_database, unavailable
 from lumen.engine import SqliteEngine, connect
-from lumen.errors import LumenError
+from lumen.errors import DatabaseUnavailable, LumenError, OutcomeUnknown
 from lumen.waking import awaitable
 from lumen.writer import ATTEMPTS, Batched, Tell, Told, Work, Writer
 
@@ -32,6 +32,9 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 log = structlog.get_logger()
+
+ANSWER_SECONDS = 30.0
+"""So long one waits for a read or a write: a server that is frozen, or behind a dead link, never answers."""
 
 
 class Database:
@@ -45,6 +48,7 @@ class Database:
         self.engine = connect(url)
         self._url = url
         self.is_sqlite = isinstance(self.engine, SqliteEngine)
+        self.answer_seconds = ANSWER_SECONDS
         self._clock = clock
         self._anchor = time.time_ns() // 1000 - time.monotonic_ns() // 1000
         self._local = threading.local()
@@ -61,14 +65,26 @@ class Database:
 
     async def read(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in one read-only transaction on a reader thread. Raises DatabaseUnavailable."""
-        return await awaitable(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
+        return await self.answer(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
 
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes.
 
         Raises DatabaseUnavailable when the database fails, also after it was tried again.
         """
-        return await awaitable(self.submit(call, *args, **kwargs))
+        return await self.answer(self.submit(call, *args, **kwargs))
+
+    async def answer(self, future: Future[T]) -> T:
+        """What becomes of a read or a write, or DatabaseUnavailable when that takes longer than one may wait.
+
+        A write that had begun by then may still be carried out: that is an OutcomeUnknown.
+        """
+        try:
+            return await awaitable(future, self.answer_seconds)
+        except TimeoutError:
+            if not future.cancelled():
+                raise OutcomeUnknown('the database does not answer') from None
+            raise DatabaseUnavailable('the database does not answer', 'check that it runs, and the way to it') from None
 
     def read_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`read` for callers without an event loop: commands and tests."""

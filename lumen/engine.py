@@ -7,11 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import peewee
+from psycopg.conninfo import conninfo_to_dict
 
 from lumen import database_address
 from lumen.errors import ConfigurationError, DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 10_000
+LINK_LIMITS: dict[str, Any] = {
+    'connect_timeout': 10,
+    'keepalives_idle': 15,
+    'keepalives_interval': 5,
+    'keepalives_count': 3,
+    'tcp_user_timeout': 30_000,
+}
+"""Of a link to PostgreSQL over TCP, unless its address says otherwise (libpq's names): one that was dropped silently is
+found out within half a minute. Seconds, the last in milliseconds.
+"""
 
 
 class _OffLoop:
@@ -60,4 +71,6 @@ def connect(url: str) -> Engine:
         engine.register_function(str.lower, 'lower', 1)  # SQLite's own knows the letters of ASCII only
         return engine
     # Prepared statements belong to a session; without them a pooler in transaction mode may stand between.
-    return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None)
+    stated = conninfo_to_dict(url)
+    limits = {name: value for name, value in LINK_LIMITS.items() if name not in stated}
+    return PostgresqlEngine(url, prefer_psycopg3=True, prepare_threshold=None, **limits)

@@ -106,12 +106,10 @@ class NewerSchema(LumenError):
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    """The link was lost while the database committed, and it could not be asked since: it may be done, or not."""
+    """The link was lost while the database committed, or it does not answer: it may be done, or not."""
 
     code = 'outcome_unknown'
 
-    def __init__(self) -> None:
-        super().__init__(
-            'the link to the database was lost while it saved', 'look what was saved before you do it again'
-        )
-        self.message = 'The link to the database was lost while it saved. Look what was saved before you do it again.'
+    def __init__(self, cause: str = 'the link to the database was lost while it saved') -> None:
+        super().__init__(cause, 'look what was saved before you do it again')
+        self.message = f'{cause[0].upper()}{cause[1:]}. Look what was saved before you do it again.'

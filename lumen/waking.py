@@ -19,15 +19,17 @@ T = TypeVar('T')
 log = structlog.get_logger()
 
 
-def awaitable(future: Future[T]) -> asyncio.Future[T]:
+def awaitable(future: Future[T], seconds: float | None = None) -> asyncio.Future[T]:
     """`asyncio.wrap_future`, but what many futures bring at once wakes the event loop once.
 
-    The two do not refer to each other in a circle, which would leave them to the garbage collector.
+    Raises TimeoutError after so many `seconds`. Then, as when one stops waiting, `future` is cancelled if it has not
+    begun. The two do not refer to each other in a circle, which would leave them to the garbage collector.
     """
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[T] = loop.create_future()
+    timer = loop.call_later(seconds, _too_late, future, waiter) if seconds is not None else None
     future.add_done_callback(partial(_arrived, loop, waiter))
-    waiter.add_done_callback(partial(_given_up, future))
+    waiter.add_done_callback(partial(_given_up, future, timer))
     return waiter
 
 
@@ -47,7 +49,15 @@ def _deliver(waiter: asyncio.Future[T], future: Future[T]) -> None:
         waiter.set_result(future.result())
 
 
-def _given_up(future: Future[T], waiter: asyncio.Future[T]) -> None:
+def _too_late(future: Future[T], waiter: asyncio.Future[T]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+        future.cancel()
+
+
+def _given_up(future: Future[T], timer: asyncio.TimerHandle | None, waiter: asyncio.Future[T]) -> None:
+    if timer is not None:
+        timer.cancel()
     if waiter.cancelled():
         future.cancel()
 

@@ -171,7 +171,7 @@ class RateLimiting(Frozen):
 
 
 class Budget(Frozen):
-    wait_seconds: float = Field(default=30, ge=0)
+    wait_seconds: float = Field(default=30, ge=0, allow_inf_nan=False)
 
 
 class Monitoring(Frozen):

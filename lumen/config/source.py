@@ -78,7 +78,10 @@ class Configuration:
         """Look for changes until cancelled."""
         while True:
             await asyncio.sleep(interval_seconds)
-            await asyncio.to_thread(self.reload_if_changed)
+            try:
+                await asyncio.to_thread(self.reload_if_changed)
+            except Exception:  # whatever it is, later changes must be seen
+                log.exception('the configuration could not be looked at')
 
     def _refuse(self, stamp: Stamp, error: ConfigurationError) -> None:
         self._taken = stamp

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import structlog
 
 from lumen.database import Database
-from lumen.errors import DatabaseUnavailable, Forbidden, NotAuthenticated
+from lumen.errors import Forbidden, NotAuthenticated
 from lumen.identity import keys, revisions
 from lumen.identity.keys import KeyIdentity
 
@@ -61,8 +61,8 @@ class Authenticator:
         while True:
             try:
                 numbers = await self._database.read(revisions.numbers)
-            except DatabaseUnavailable as error:
-                log.error('the revisions cannot be read', error=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, one must go on looking
+                log.error('the revisions cannot be read', error=repr(error))
                 self._known.clear()  # nobody is let in on what may have changed
             else:
                 if numbers != self._revisions:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lumen.coins import MAX_NANOCOINS, Price, short
+from lumen.coins import MAX_NANOCOINS, Price, stated
 from lumen.config.settings import Pool, Settings
 from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated
 from lumen.ledger.books import AccountState, Books, HoldState
@@ -163,11 +163,13 @@ def _insufficient(ask: Ask, needed: int, account: AccountState, pool: Pool, mome
     balance, held = account.balance, account.held
     seconds: int | None = None
     message = (
-        f'The coin pool cannot pay for this call: {short(balance)} coins are there, '
-        f'{short(held)} of them held for calls in flight, and up to {short(needed)} are needed.'
+        f'The coin pool cannot pay for this call: {stated(balance)} coins are there, '
+        f'{stated(held)} of them held for calls in flight, and up to {stated(needed)} are needed.'
     )
     if pool.max is not None and needed > pool.max:
-        message += ' The pool never holds that much: ask for fewer output tokens (max_tokens).'
+        input_alone = ask.price.cost(ask.input_bound, 0) > pool.max
+        advice = 'send less input' if input_alone else 'ask for fewer output tokens (max_tokens)'
+        message += f' The pool never holds that much: {advice}.'
     elif pool.refresh == 0:
         message += ' The pool does not refill.'
     else:

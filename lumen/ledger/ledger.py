@@ -81,19 +81,21 @@ class Ledger:
             self._open.pop(ask.request_id, None)
             raise
         try:
-            return await awaitable(future)
+            return await self.database.answer(future)
         except asyncio.CancelledError:
             future.add_done_callback(lambda placed: self._abandon(ask.request_id, placed, 'disconnected', 499))
             raise
         except Exception as error:
-            self._abandon(ask.request_id, future, 'internal_error', 503)
+            future.add_done_callback(lambda placed: self._abandon(ask.request_id, placed, 'internal_error', 503))
             if isinstance(error, OutcomeUnknown):  # to the caller it is known: the call was not made
                 raise DatabaseUnavailable(error.cause, 'check that the database runs, and its address') from error
             raise
 
     async def extend(self, held: Held, amount: int) -> int | None:
         """Hold up to `amount` for a call in all; see `holds.extend`."""
-        extended: int | None = await awaitable(self._do(Extend(held.request_id, amount, self.configuration.current)))
+        extended: int | None = await self.database.answer(
+            self._do(Extend(held.request_id, amount, self.configuration.current))
+        )
         return extended
 
     def settle(self, held: Held, outcome: Outcome) -> Future[Settled]:

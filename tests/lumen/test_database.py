@@ -302,3 +302,40 @@ def test_a_batch_that_ends_in_an_unknown_way_is_answered_and_the_writing_goes_on
             database.submit(lambda: 1).result(LONG)
     assert [entry['event'] for entry in logged] == ['a write batch ended in a way that nobody knows']
     assert database.write_now(lambda: 2) == 2
+
+
+async def test_nobody_waits_for_ever_for_a_database_that_does_not_answer(database: Database):
+    database.answer_seconds = 0.1
+    blocked, goes_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        blocked.set()
+        assert goes_on.wait(LONG)
+
+    begun = asyncio.create_task(database.write(block))
+    assert await asyncio.to_thread(blocked.wait, LONG)
+    try:
+        with pytest.raises(DatabaseUnavailable) as refused:
+            await database.write(add_client, 'queued behind')
+        assert not isinstance(refused.value, OutcomeUnknown)
+        with pytest.raises(OutcomeUnknown):
+            await begun
+        with pytest.raises(DatabaseUnavailable, match='does not answer'):
+            await database.read(goes_on.wait)
+    finally:
+        goes_on.set()
+    database.answer_seconds = LONG
+    assert await database.read(names) == []
+    await database.write(add_client, 'made afterwards')
+    assert await database.read(names) == ['made afterwards']
+
+
+@only_postgresql
+def test_a_link_that_is_dropped_silently_is_found_out(database_url: str, new_database: Callable[[str], Database]):
+    def parameters() -> dict[str, str]:
+        return models.database.connection().info.get_parameters()
+
+    by_default = new_database(database_url).read_now(parameters)
+    assert {'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'tcp_user_timeout'} <= by_default.keys()
+    stated = new_database(f'{database_url}&tcp_user_timeout=5000').read_now(parameters)
+    assert stated == by_default | {'tcp_user_timeout': '5000'}

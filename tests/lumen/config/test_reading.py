@@ -87,6 +87,7 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
         ('api: {max_body_mb: 0}', 'api.max_body_mb: must be more than 0'),
         ('api: {max_body_mb: lots}', 'api.max_body_mb: must be a whole number'),
         ('api: {consent: maybe}', 'api.consent: must be true or false'),
+        ('budget: {wait_seconds: 1e400}', 'budget.wait_seconds: must be a number'),
         ('budget: {wait_seconds: -1}', 'budget.wait_seconds: must be 0 or more'),
         ('app: {name: [x]}', 'app.name: must be text'),
         ('app: x', 'app: must be a mapping'),

@@ -55,8 +55,17 @@ def test_a_bad_file_stops_the_start(path: Path):
         load(path)
 
 
-async def test_watching_takes_less_than_five_seconds(path: Path):
+async def test_watching_takes_less_than_five_seconds_also_after_a_fault(path: Path, monkeypatch: pytest.MonkeyPatch):
     configuration = load(path)
+    faults = [MemoryError()]
+    reload = configuration.reload_if_changed
+
+    def fail_once() -> bool:
+        if faults:
+            raise faults.pop()
+        return reload()
+
+    monkeypatch.setattr(configuration, 'reload_if_changed', fail_once)
     watching = asyncio.create_task(configuration.watch())
     await asyncio.to_thread(path.write_text, GOOD.format(name='Second'))
     async with asyncio.timeout(5):

@@ -68,10 +68,14 @@ def test_a_refusal_says_when_the_refill_will_cover_it_and_then_it_does(database:
     assert place_for(database, client, filling).amount == COIN
 
 
-def test_what_a_pool_can_never_hold_is_said_so(database: Database):
-    small = settings(max='0.5', refresh='1', starting='0.1')
+@pytest.mark.parametrize(
+    ('most', 'balance', 'advice'),
+    [('0.5', '0.10 coins', 'ask for fewer output tokens'), ('0.1', '0.001000000 coins', 'send less input')],
+)
+def test_what_a_pool_can_never_hold_is_said_so(database: Database, most: str, balance: str, advice: str):
+    small = settings(max=most, refresh='1', starting=balance.split()[0])
     client = database.write_now(open_client, small)
-    with pytest.raises(InsufficientCoins, match='never holds that much') as refused:
+    with pytest.raises(InsufficientCoins, match=f'{balance} .*never holds that much: {advice}') as refused:
         place_for(database, client, small)
     assert refused.value.available_in_seconds is None
 

@@ -15,9 +15,10 @@ from lumen.config.settings import Settings
 from lumen.database import Database
 from lumen.errors import DatabaseUnavailable, InsufficientCoins
 from lumen.ledger import Ledger, ledger, recovery
+from lumen.ledger import ledger as ledger_module
 from lumen.ledger.check import differences
 from lumen.ledger.ledger import HEARTBEAT_SECONDS
-from lumen.ledger.operations import settle
+from lumen.ledger.operations import carry_out, settle
 from lumen.ledger.recovery import DEAD_AFTER_US
 from tests.conftest import Clock, wait_until
 from tests.lumen.ledger.accounts import COIN, account, ask, open_client, outcome, settings
@@ -176,6 +177,38 @@ async def test_a_settlement_waits_for_a_database_that_is_out_of_reach(
     cost = (await asyncio.wait_for(asyncio.wrap_future(settled), 30)).cost
     row = await database.read(account, client[0])
     assert (row.held, row.requests, row.spent) == (0, 1, cost)
+    assert await database.read(differences) == []
+
+
+@pytest.mark.parametrize('has_begun', [False, True], ids=['queued', 'begun'])
+async def test_a_hold_that_the_database_does_not_answer_to_is_refused_and_leaves_nothing(
+    database: Database, has_begun: bool, monkeypatch: pytest.MonkeyPatch
+):
+    ledger = Ledger(database, TEN)
+    client = await client_of(database)
+    asked = await database.read(ask, *client)
+    gate = Gate()
+
+    def stand_first(operations: Any) -> Any:
+        gate.stand()
+        return carry_out(operations)
+
+    if has_begun:
+        monkeypatch.setattr(ledger_module, 'carry_out', stand_first)
+    else:
+        database.submit(gate.stand)
+        await gate.reached()
+    database.answer_seconds = 0.2
+    try:
+        with pytest.raises(DatabaseUnavailable, match='does not answer'):
+            await ledger.hold(asked)
+        await gate.reached()
+    finally:
+        gate.open()
+    database.answer_seconds = 30
+    await asyncio.to_thread(wait_until, lambda: not ledger._open)
+    row = await database.read(account, client[0])
+    assert (row.held, row.spent, row.requests) == (0, 0, int(has_begun))
     assert await database.read(differences) == []
 
 
