@@ -174,4 +174,5 @@ class Corked:
     def _flush(self) -> None:
         if self._head:
             head, self._head = self._head, b''
-            self._transport.write(head)
+            if not self._transport.is_closing():  # the caller may have left since
+                self._transport.write(head)

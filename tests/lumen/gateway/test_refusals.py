@@ -123,7 +123,7 @@ def test_a_pool_that_cannot_pay(run: Run):
     response = send(running)
     assert code(response) == (429, 'insufficient_coins')
     assert 100 <= int(response.headers['retry-after']) <= 110
-    assert re.search(r' 0\.0\d coins are there', response.json()['error']['message'])
+    assert re.search(r' 0\.0\d+ coins are there', response.json()['error']['message'])
     with pytest.raises(openai.RateLimitError):
         running.openai.chat.completions.create(model='m', messages=MESSAGES)
     running.assert_settled()
