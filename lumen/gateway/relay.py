@@ -233,7 +233,7 @@ def _chunk(event: Event) -> dict[str, Any] | None:
 
 
 def _ended(last: Event) -> Event | None:
-    """The last event of a stream as one behind which another can stand; None for a part of one, which nobody can read."""
+    """The last event as one behind which another can stand; None for a part of one, which nobody can read."""
     if last.data is not None and last.data.strip() == DONE:
         return last
     return Event(last.raw.rstrip(b'\r\n') + b'\n\n', last.data, last.name) if _chunk(last) is not None else None
