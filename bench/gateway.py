@@ -1,6 +1,7 @@
 """What Lumen's gateway costs, beside what does none of its work: `make bench`.
 
-    python -m bench.gateway [--rounds 5] [--seconds 2] [--lanes bare,governed,embedded,streams]
+    python -m bench.gateway [--rounds 5] [--seconds 2] [--lanes bare,governed,embedded,streams,peers]
+                            [--litellm PROGRAM]
 
 The gateway has one processor, the model server and the load generator have the other. What is compared takes turns in
 one run, and a figure is the median of the rounds. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`.
@@ -18,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import nginx, report
+from bench import litellm, nginx, report
 from bench.installation import Installation
 from bench.processes import BESIDE, Processes, Running, free_port
 
@@ -50,10 +51,13 @@ class Lane:
     """How much longer its rounds are."""
 
     bodies: tuple[str, ...] = ('whole', 'stream')
+    missing: str = ''
+    """Why nothing can be measured."""
 
 
 class Bench:
-    def __init__(self, processes: Processes, directory: Path):
+    def __init__(self, processes: Processes, directory: Path, litellm_program: str | None):
+        self._litellm = litellm_program
         self._processes = processes
         self._directory = directory
         self._load = processes.build('load')
@@ -71,6 +75,7 @@ class Bench:
             'governed': self._governed,
             'embedded': self._embedded,
             'streams': self._streams,
+            'peers': self._peers,
         }
         for name in names:
             lane = makers[name]()
@@ -125,8 +130,17 @@ class Bench:
         upstream = self._model(CHUNK_MS)
         direct = Target('direct', upstream, self._anybody, None)
         return Lane(
-            'streams', [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)], (STREAMS,), 2, ('stream',)
+            'streams', [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)], (STREAMS,), 4, ('stream',)
         )
+
+    def _peers(self) -> Lane:
+        if self._litellm is None:
+            return Lane('peers', [], (), missing="LiteLLM is not installed (`pip install 'litellm[proxy]'`)")
+        port = free_port()
+        command = litellm.command(self._litellm, self._directory, port, self._upstream)
+        peer = self._processes.start(command, port, environment=litellm.environment(), path=litellm.READY)
+        targets = [Target('LiteLLM', port, self._anybody, peer), self._lumen('lumen', 1_000, self._upstream)]
+        return Lane('peers', targets, (32,), 3)
 
     def _nginx(self) -> list[Target]:
         port = free_port()
@@ -156,14 +170,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=float, default=2)
-    parser.add_argument('--lanes', default='bare,governed,embedded,streams')
+    parser.add_argument('--lanes', default='bare,governed,embedded,streams,peers')
+    parser.add_argument('--litellm', default='', help='where LiteLLM is installed, if not on the PATH')
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    program = litellm.find(arguments.litellm)
+    peers = {'litellm': litellm.version_of(program)} if program else {}
     with tempfile.TemporaryDirectory(prefix='lumen-bench-') as directory, Processes(Path(directory)) as processes:
-        bench = Bench(processes, Path(directory))
+        bench = Bench(processes, Path(directory), program)
         for lane in bench.lanes(arguments.lanes.split(',')):
-            found[lane.name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
-    report.write(found, rounds=arguments.rounds, seconds=arguments.seconds)
+            if lane.missing:
+                missing[lane.name] = lane.missing
+            else:
+                found[lane.name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
+    report.write(found, missing, rounds=arguments.rounds, seconds=arguments.seconds, peers=peers)
 
 
 def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dict[str, Any]]:

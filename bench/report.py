@@ -13,22 +13,42 @@ from typing import Any
 
 DOCS = Path(__file__).parent.parent / 'docs'
 FIGURES, PAGE = DOCS / 'benchmarks.json', DOCS / 'benchmarks.md'
-BASE = {'bare': 'minimal relay', 'governed': 'minimal relay', 'embedded': 'gateway alone', 'streams': 'minimal relay'}
+BASE = {
+    'bare': 'minimal relay',
+    'governed': 'minimal relay',
+    'embedded': 'gateway alone',
+    'streams': 'minimal relay',
+    'peers': 'LiteLLM',
+}
 PACKAGES = ('uvicorn', 'uvloop', 'httptools', 'aiohttp', 'peewee', 'nicegui')
 
 
-def write(found: dict[str, list[dict[str, Any]]], *, rounds: int, seconds: float) -> None:
-    """Keep the run's results; lanes that it did not have stay as they were."""
+def write(
+    found: dict[str, list[dict[str, Any]]],
+    missing: dict[str, str],
+    *,
+    rounds: int,
+    seconds: float,
+    peers: dict[str, str],
+) -> None:
+    """Keep the run's results. Lanes that were not asked for stay as they were; `missing` says why others are not there.
+
+    `peers` are the versions of what is compared with.
+    """
+    lanes = {name: rows for name, rows in kept().get('lanes', {}).items() if name not in missing} | found
     whole = {
         'at': datetime.now(UTC).date().isoformat(),
         'rounds': rounds,
         'seconds': seconds,
         'python': platform.python_version(),
         'sqlite': sqlite3.sqlite_version,
-        'packages': {name: version(name) for name in PACKAGES},
-        'lanes': kept().get('lanes', {}) | found,
+        'packages': {name: version(name) for name in PACKAGES} | (peers or kept().get('peers', {})),
+        'peers': peers or kept().get('peers', {}),
+        'lanes': lanes,
+        'missing': missing,
     }
-    tables = '\n\n'.join(_table(name, rows) for name, rows in whole['lanes'].items())
+    tables = '\n\n'.join(_table(name, rows) for name, rows in lanes.items())
+    tables += ''.join(f'\n\n### {name}\n\nNot measured: {reason}.' for name, reason in missing.items())
     versions = ', '.join(f'{name} {number}' for name, number in whole['packages'].items())
     said = (
         f'{whole["at"]}, Python {whole["python"]}, SQLite {whole["sqlite"]}, {versions}; '
