@@ -167,7 +167,7 @@ class _Stream:
                 yield plain, events
             if fault:
                 raise UpstreamError(fault)
-        if events := list(parser.close()):
+        if events := [event for last in parser.close() if (event := _ended(last)) is not None]:
             yield b'', events
 
     def _read(self, event: Event) -> bytes:
@@ -230,6 +230,13 @@ def _chunk(event: Event) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _ended(last: Event) -> Event | None:
+    """The last event of a stream as one behind which another can stand; None for a part, which nobody can read."""
+    if last.data is not None and last.data.strip() == DONE:
+        return last
+    return Event(last.raw.rstrip(b'\r\n') + b'\n\n', last.data, last.name) if _chunk(last) is not None else None
 
 
 def _without_key(content: bytes, call: Call) -> bytes:

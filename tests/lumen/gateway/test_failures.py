@@ -248,6 +248,20 @@ def test_a_stream_without_its_end_is_told_and_charged(run: Run, scripted: Script
     running.assert_settled()
 
 
+@pytest.mark.parametrize(('last', 'heard'), [(chunk('never')[:20], 1), (chunk('two').rstrip(), 2), (b': a heart', 1)])
+def test_a_stream_that_ends_within_an_event_ends_with_an_error_that_can_be_read(
+    run: Run, scripted: ScriptedServer, last: bytes, heard: int
+):
+    scripted.script.headers = STREAM
+    scripted.script.parts = [chunk('one'), last]
+    running = run(configured(scripted.address))
+    *events, error = call(running, stream=True).content.removesuffix(b'\n\n').split(b'\n\n')
+    assert events == [chunk(text).rstrip() for text in ('one', 'two')[:heard]]
+    assert json.loads(error.removeprefix(b'data: '))['error']['code'] == 'upstream_error'
+    assert running.requests()[0].outcome == 'upstream_error_midstream'
+    running.assert_settled()
+
+
 def test_an_error_that_the_server_tells_in_its_stream(run: Run, scripted: ScriptedServer):
     scripted.script.headers = STREAM
     scripted.script.parts = [chunk('one'), b'data: {"error": {"message": "out of memory"}}\n\n', b'data: [DONE]\n\n']
