@@ -38,11 +38,14 @@ CHUNK = 1000
 
 
 class Installation:
-    def __init__(self, directory: Path, upstream_port: int, database_url: str = ''):
+    """`configuration` is the text of another `config.yaml` than the one above."""
+
+    def __init__(self, directory: Path, upstream_port: int, database_url: str = '', configuration: str = ''):
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.configuration = directory / 'config.yaml'
-        self.configuration.write_text(CONFIGURATION.format(upstream=f'http://127.0.0.1:{upstream_port}', secret=SECRET))
+        upstream = f'http://127.0.0.1:{upstream_port}'
+        self.configuration.write_text(configuration or CONFIGURATION.format(upstream=upstream, secret=SECRET))
         self.database_url = database_url or f'sqlite:///{directory}/lumen.db'
 
     @property

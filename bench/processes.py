@@ -68,13 +68,13 @@ class Processes:
         while self._running:
             self.stop(self._running[-1])
 
-    def build(self, name: str) -> Path:
-        """The program of a C source beside this file. Raises SystemExit without a compiler."""
+    def build(self, name: str, *options: str, folder: Path = HERE) -> Path:
+        """The program of a C source in `folder`. Raises SystemExit without a compiler."""
         compiler = shutil.which('cc') or shutil.which('gcc') or shutil.which('clang')
         if compiler is None:
             raise SystemExit('The model server and the load generator are C: install a C compiler (cc) first.')
         program = self.directory / name
-        subprocess.run([compiler, '-O2', '-o', program, HERE / f'{name}.c'], check=True)
+        subprocess.run([compiler, '-O2', *options, '-o', program, folder / f'{name}.c'], check=True)
         return program
 
     def start(
@@ -126,7 +126,7 @@ class Processes:
     def _answers(self, running: Running, path: str, log: str) -> bool:
         if running.process.poll() is not None:
             sys.stderr.write((self.directory / f'{log}.log').read_text()[-4000:])
-            raise SystemExit(f'{running.process.args} ended')
+            raise SystemExit(f'{running.process.args!r} ended')
         try:
             if path:
                 with urllib.request.urlopen(f'http://127.0.0.1:{running.port}{path}', timeout=2) as answer:

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent.parent / 'docs'
-BEGIN, END = '<!-- figures -->', '<!-- end of figures -->'
+FIGURES, PAGE = DOCS / 'benchmarks.json', DOCS / 'benchmarks.md'
 BASE = {'bare': 'minimal relay', 'governed': 'minimal relay', 'embedded': 'gateway alone', 'streams': 'minimal relay'}
 PACKAGES = ('uvicorn', 'uvloop', 'httptools', 'aiohttp', 'peewee', 'nicegui')
 
 
 def write(found: dict[str, list[dict[str, Any]]], *, rounds: int, seconds: float) -> None:
     """Keep the run's results; lanes that it did not have stay as they were."""
-    path = DOCS / 'benchmarks.json'
-    kept = json.loads(path.read_text())['lanes'] if path.exists() else {}
     whole = {
         'at': datetime.now(UTC).date().isoformat(),
         'rounds': rounds,
@@ -28,18 +26,29 @@ def write(found: dict[str, list[dict[str, Any]]], *, rounds: int, seconds: float
         'python': platform.python_version(),
         'sqlite': sqlite3.sqlite_version,
         'packages': {name: version(name) for name in PACKAGES},
-        'lanes': kept | found,
+        'lanes': kept().get('lanes', {}) | found,
     }
-    path.write_text(json.dumps(whole, indent=1) + '\n')
-    page = DOCS / 'benchmarks.md'
     tables = '\n\n'.join(_table(name, rows) for name, rows in whole['lanes'].items())
     versions = ', '.join(f'{name} {number}' for name, number in whole['packages'].items())
     said = (
         f'{whole["at"]}, Python {whole["python"]}, SQLite {whole["sqlite"]}, {versions}; '
         f'medians of {rounds} rounds of {seconds:g} s.'
     )
-    text = f'{BEGIN}\n{said}\n\n{tables}\n{END}'
-    page.write_text(re.sub(f'{BEGIN}.*{END}', lambda _: text, page.read_text(), flags=re.DOTALL))
+    keep(whole, 'figures', f'{said}\n\n{tables}')
+
+
+def kept() -> dict[str, Any]:
+    """What `docs/benchmarks.json` holds by now, of all who write into it."""
+    found: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    return found
+
+
+def keep(part: dict[str, Any], section: str, text: str) -> None:
+    """Replace this part of the figures, and what stands between the marks of a section of the page."""
+    FIGURES.write_text(json.dumps(kept() | part, indent=1) + '\n')
+    begin, end = f'<!-- {section} -->', f'<!-- end of {section} -->'
+    whole = re.sub(f'{begin}.*{end}', lambda _: f'{begin}\n{text}\n{end}', PAGE.read_text(), flags=re.DOTALL)
+    PAGE.write_text(whole)
 
 
 def _table(lane: str, rows: list[dict[str, Any]]) -> str:
