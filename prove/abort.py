@@ -108,9 +108,10 @@ def _judged(site: Site, name: str, point: str, left: list[Left]) -> Proof:
     for row, each in zip(rows, left, strict=False):
         row = requests.get(each.answer.request_id, row)  # who left before the first byte was told no id
         read, written = each.generated.input_tokens, each.generated.output_tokens
-        before = sum(at <= (each.answer.hung_up_at or 0) for at in each.generated.written_at)
-        on_the_way += before != written
-        share = min(abs(row.cost - due) / due for due in (price.cost(read, written), price.cost(read, before)))
+        received = each.answer.events  # the others were on their way, and may have come to the gateway or not
+        on_the_way += written - received
+        least, most = price.cost(read, received), price.cost(read, written)
+        share = max(least - row.cost, row.cost - most, 0) / most
         off = max(off, share)
         wrong(share > (0 if is_exact else ALLOWED_SHARE), f'{row.cost} nanocoins for {read} and {written} tokens')
         wrong(bool(row.estimated) == is_exact, f'marked {row.estimated} as estimated')
@@ -126,7 +127,7 @@ def _judged(site: Site, name: str, point: str, left: list[Left]) -> Proof:
         found={
             'off by at most': f'{off:.2%}',
             'slowest stop': f'{slowest:.1f} ms',
-            'events written while it ended': on_the_way,
+            'events on their way': on_the_way,
         },
         wrong=wrong.all,
     )

@@ -40,14 +40,13 @@ HEAD = b'HTTP/1.1 %d X\r\ncontent-type: %b\r\nconnection: close\r\n%b\r\n'
 class Generated:
     """What was generated for one call: tokens of input, and of output in events that were written whole.
 
-    `reported` is the last usage that it told; `written_at` has the `time.monotonic()` of each event, and `ended_at`
-    that at which it was complete, or the connection was found closed.
+    `reported` is the last usage that it told; `ended_at` is `time.monotonic()` when it was complete, or the connection
+    was found closed.
     """
 
     input_tokens: int
     output_tokens: int = 0
     reported: tuple[int, int] | None = None
-    written_at: list[float] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     halfway: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -206,7 +205,6 @@ class _Answering:
     async def _event(self, number: int, text: str) -> None:
         chunk: dict[str, Any] = {'choices': [{'index': 0, 'delta': {'content': text}}]}
         self._generated.output_tokens = number + 1
-        self._generated.written_at.append(time.monotonic())
         if self._is_continuous:
             chunk |= self._usage()
         self._send(chunk)

@@ -43,12 +43,16 @@ def test_a_pool_pays_for_what_it_is_worth_and_no_more(processes: Processes, site
 
 
 def test_who_hangs_up_pays_for_what_was_generated(processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(abort, 'ALLOWED_MS', 5000)  # beside other tests nobody can be sure of a hundred
     for name, value in (('EVENTS', 40), ('LEARNT', 30), ('POINTS', {'at 0 %': 1, 'at 25 %': 10})):
         monkeypatch.setattr(abort, name, value)
     assert wrong(abort.prove(processes, site, times=3)) == []
 
 
-def test_a_model_server_that_fails_has_its_stated_outcome(processes: Processes, site: Path):
+def test_a_model_server_that_fails_has_its_stated_outcome(
+    processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(upstream_faults, 'IDLE_SECONDS', 2)
     faults = tuple(fault for fault in upstream_faults.FAULTS if fault.streams and fault.name in IN_SMALL)
     assert len(faults) == len(IN_SMALL)
     assert wrong(upstream_faults.prove(processes, site, times=1, faults=faults)) == []
