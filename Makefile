@@ -8,7 +8,7 @@ VENV = .venv
 PYTHON = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format pictures bench lock clean venv-run venv-test
+.PHONY: help run test check format pictures bench prove lock clean venv-run venv-test
 
 help: ## list the targets
 	@echo 'make run PORT=8080       start Lumen on this machine'
@@ -17,6 +17,7 @@ help: ## list the targets
 	@echo 'make format              format the code and sort its imports'
 	@echo 'make pictures            take the pictures of every page anew, for documents and help'
 	@echo 'make bench ARGS="..."      measure the gateway: two processors and a C compiler, ten minutes'
+	@echo 'make prove ARGS="..."      prove what is promised of coins, under faults and crashes: five minutes'
 	@echo 'make lock                pin the requirements of pyproject.toml anew, with hashes'
 	@echo 'make clean               remove .venv and caches (never data/)'
 
@@ -43,6 +44,9 @@ pictures: venv-test
 
 bench: venv-test
 	@$(PYTHON) -m bench.gateway $(ARGS)
+
+prove: venv-test
+	@$(PYTHON) -m prove $(ARGS)
 
 # uv resolves for every platform at once; it is needed here only. No index address may end up in a lock.
 LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

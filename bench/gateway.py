@@ -184,7 +184,7 @@ def main() -> None:
                 missing[lane.name] = lane.missing
             else:
                 found[lane.name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
-    report.write(found, missing, rounds=arguments.rounds, seconds=arguments.seconds, peers=peers)
+    report.write(found, rounds=arguments.rounds, seconds=arguments.seconds, missing=missing, peers=peers)
 
 
 def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dict[str, Any]]:

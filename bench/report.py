@@ -6,6 +6,7 @@ import json
 import platform
 import re
 import sqlite3
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,36 +21,38 @@ BASE = {
     'streams': 'minimal relay',
     'peers': 'LiteLLM',
 }
+NONE: Mapping[str, str] = {}
 PACKAGES = ('uvicorn', 'uvloop', 'httptools', 'aiohttp', 'peewee', 'nicegui')
 
 
 def write(
     found: dict[str, list[dict[str, Any]]],
-    missing: dict[str, str],
     *,
     rounds: int,
     seconds: float,
-    peers: dict[str, str],
+    missing: Mapping[str, str] = NONE,
+    peers: Mapping[str, str] = NONE,
 ) -> None:
     """Keep the run's results. Lanes that were not asked for stay as they were; `missing` says why others are not there.
 
     `peers` are the versions of what is compared with.
     """
     lanes = {name: rows for name, rows in kept().get('lanes', {}).items() if name not in missing} | found
+    packages = {name: version(name) for name in PACKAGES} | dict(peers or kept().get('peers', {}))
     whole = {
         'at': datetime.now(UTC).date().isoformat(),
         'rounds': rounds,
         'seconds': seconds,
         'python': platform.python_version(),
         'sqlite': sqlite3.sqlite_version,
-        'packages': {name: version(name) for name in PACKAGES} | (peers or kept().get('peers', {})),
-        'peers': peers or kept().get('peers', {}),
+        'packages': packages,
+        'peers': dict(peers or kept().get('peers', {})),
         'lanes': lanes,
-        'missing': missing,
+        'missing': dict(missing),
     }
     tables = '\n\n'.join(_table(name, rows) for name, rows in lanes.items())
     tables += ''.join(f'\n\n### {name}\n\nNot measured: {reason}.' for name, reason in missing.items())
-    versions = ', '.join(f'{name} {number}' for name, number in whole['packages'].items())
+    versions = ', '.join(f'{name} {number}' for name, number in packages.items())
     said = (
         f'{whole["at"]}, Python {whole["python"]}, SQLite {whole["sqlite"]}, {versions}; '
         f'medians of {rounds} rounds of {seconds:g} s.'

@@ -34,6 +34,7 @@ SLOWEST_FIRST = (
     'tests/e2e/test_stored_text.py',
     'tests/walk/test_events.py',
     'tests/e2e/test_serving.py',
+    'tests/prove/',
     'tests/lumen/gateway/',
     'tests/e2e/',
     'tests/lumen_ui/',

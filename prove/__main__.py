@@ -1,0 +1,115 @@
+"""Prove what is promised of coins, on SQLite and PostgreSQL: `make prove`.
+
+python -m prove [--lanes correctness,abort,faults,crash,clock] [--seed 0]
+
+Results go to `docs/benchmarks.json` and `docs/benchmarks.md`. What is not as stated ends it with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench.processes import Processes
+from prove import abort, clock, correctness, crash, database_faults, postgresql, report, upstream_faults
+from prove.proof import Proof
+
+Ways = Coroutine[Any, Any, list[Proof] | Proof]
+
+
+class Run:
+    """The lanes, each on installations and databases of its own."""
+
+    def __init__(self, processes: Processes, server: postgresql.Server, seed: int):
+        self._processes = processes
+        self._server = server
+        self._seed = seed
+        self._sites = 0
+
+    def correctness(self) -> list[Ways]:
+        return [
+            correctness.prove(self._processes, self._folder(), url, seed=self._seed)
+            for url in ('', self._server.new_database())
+        ]
+
+    def abort(self) -> list[Ways]:
+        return [abort.prove(self._processes, self._folder())]
+
+    def faults(self) -> list[Ways]:
+        processes, server = self._processes, self._server
+        return [
+            upstream_faults.prove(processes, self._folder()),
+            database_faults.locked(processes, self._folder()),
+            database_faults.locked(processes, self._folder(), seconds=database_faults.LONG_SECONDS),
+            database_faults.locked(processes, self._folder(), server.new_database()),
+            database_faults.restarted(processes, self._folder(), server, mode='fast'),
+            database_faults.restarted(processes, self._folder(), server, mode='immediate'),
+            database_faults.full(processes, self._folder()),
+            database_faults.full(processes, self._folder(), server),
+        ]
+
+    def crash(self) -> list[Ways]:
+        return [
+            crash.prove(self._processes, self._folder(), url, seed=self._seed)
+            for url in ('', self._server.new_database())
+        ]
+
+    def clock(self) -> list[Ways]:
+        return [
+            way(self._processes, self._folder(), url)
+            for way in (clock.jumps, clock.summer_time)
+            for url in ('', self._server.new_database())
+        ]
+
+    def _folder(self) -> Path:
+        self._sites += 1
+        return self._processes.directory / f'site-{self._sites}'
+
+
+LANES: dict[str, Callable[[Run], list[Ways]]] = {
+    'correctness': Run.correctness,
+    'abort': Run.abort,
+    'faults': Run.faults,
+    'crash': Run.crash,
+    'clock': Run.clock,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--lanes', default=','.join(LANES))
+    parser.add_argument('--seed', type=int, default=0)
+    arguments = parser.parse_args()
+    found: dict[str, list[Proof]] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix='lumen-prove-') as directory,
+        Processes(Path(directory)) as processes,
+        postgresql.serving() as server,
+    ):
+        run = Run(processes, server, arguments.seed)
+        for lane in arguments.lanes.split(','):
+            found[lane] = []
+            for way in LANES[lane](run):
+                proofs = asyncio.run(way)
+                found[lane] += [_said(lane, proof) for proof in (proofs if isinstance(proofs, list) else [proofs])]
+        with psycopg.connect(server.new_database()) as connection:
+            version = connection.info.parameter_status('server_version') or ''
+    report.write(found, seed=arguments.seed, postgresql=version.split()[0])
+    return int(any(proof.wrong for proofs in found.values() for proof in proofs))
+
+
+def _said(lane: str, proof: Proof) -> Proof:
+    sys.stdout.write(f'{lane}: {proof.case}, {proof.on}: {"; ".join(proof.wrong) or "as stated"} {dict(proof.found)}\n')
+    sys.stdout.flush()
+    return proof
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The lanes of `make prove` in small: everything that they find is as stated."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.processes import Processes
+from prove import abort, clock, correctness, crash, database_faults, upstream_faults
+from prove.proof import Proof
+
+IN_SMALL = ('resets in the middle', 'stalls in the middle', 'ends after half an event', 'sends an event of 10 MB')
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    with tempfile.TemporaryDirectory(prefix='lumen-prove-') as directory, Processes(Path(directory)) as processes:
+        yield processes
+
+
+def wrong(way: Coroutine[Any, Any, list[Proof] | Proof]) -> list[tuple[str, tuple[str, ...]]]:
+    """What is not as stated, by its case."""
+    found = asyncio.run(way)
+    proofs = found if isinstance(found, list) else [found]
+    assert all(proof.calls or 'not run' in proof.found for proof in proofs)
+    return [(proof.case, proof.wrong) for proof in proofs if proof.wrong]
+
+
+@pytest.fixture
+def site(processes: Processes) -> Path:
+    return processes.directory / 'site'
+
+
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+def test_a_pool_pays_for_what_it_is_worth_and_no_more(processes: Processes, site: Path, database_url: str):
+    assert wrong(correctness.prove(processes, site, database_url, calls=60, worth=(10, 25))) == []
+
+
+def test_who_hangs_up_pays_for_what_was_generated(processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(abort, 'ALLOWED_MS', 5000)  # beside other tests nobody can be sure of a hundred
+    for name, value in (('EVENTS', 40), ('LEARNT', 30), ('POINTS', {'at 0 %': 1, 'at 25 %': 10})):
+        monkeypatch.setattr(abort, name, value)
+    assert wrong(abort.prove(processes, site, times=3)) == []
+
+
+def test_a_model_server_that_fails_has_its_stated_outcome(
+    processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(upstream_faults, 'IDLE_SECONDS', 2)
+    faults = tuple(fault for fault in upstream_faults.FAULTS if fault.streams and fault.name in IN_SMALL)
+    assert len(faults) == len(IN_SMALL)
+    assert wrong(upstream_faults.prove(processes, site, times=1, faults=faults)) == []
+
+
+def test_calls_wait_for_a_database_that_is_locked(processes: Processes, site: Path):
+    assert wrong(database_faults.locked(processes, site, seconds=0.5)) == []
+
+
+def test_a_full_disk_loses_and_doubles_nothing(processes: Processes, site: Path):
+    assert wrong(database_faults.full(processes, site)) == []
+
+
+def test_what_was_answered_before_a_kill_is_charged(processes: Processes, site: Path):
+    assert wrong(crash.prove(processes, site, kills=1, seed=1)) == []
+
+
+def test_a_clock_that_is_set_moves_no_pool(processes: Processes, site: Path):
+    if not any(map(shutil.which, ('cc', 'gcc', 'clang'))):
+        pytest.skip('what sets the clock is written in C')
+    assert wrong(clock.jumps(processes, site)) == []
