@@ -6,21 +6,22 @@ kind than its field holds would break whatever reads it later.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
 import structlog
-from nicegui import core, ui
+from nicegui import core, nicegui, ui
 from nicegui.element import Element
 from nicegui.elements.choice_element import ChoiceElement
 from nicegui.elements.mixins.value_element import ValueElement
 
 log = structlog.get_logger()
 
-HANDLED_AT_ONCE = ('event', 'javascript_response', 'ack', 'log')
-AWAITED = ('connect', 'handshake')
-NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
+HANDLED_AT_ONCE = ('event', 'javascript_response', 'ack')
+NONSENSE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+LONGEST_ID = 100
 VALUES = ('update:modelValue', 'update:value')
 
 
@@ -29,8 +30,11 @@ def install() -> None:
     handlers = core.sio.handlers['/']
     for name in HANDLED_AT_ONCE:
         handlers[name] = _dropping(name, handlers[name])
-    for name in AWAITED:
-        handlers[name] = _refusing(name, handlers[name])
+    handlers['log'] = _ignore  # no page of ours sends any, and anybody could fill the disk with it
+    handlers['connect'] = _refusing('connect', handlers['connect'])
+    # The one for `connect` shakes hands by itself, through the module's name.
+    handlers['handshake'] = nicegui._on_handshake = _refusing('handshake', _fitting(handlers['handshake']))
+    core.sio.eio.handlers['message'] = _refusing('packet', core.sio.eio.handlers['message'])
     handle = Element._handle_event
 
     def handle_what_fits(self: Element, msg: dict[str, Any]) -> None:
@@ -69,6 +73,26 @@ def _dropping(name: str, handle: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _ignore(*_: Any) -> None:
+    pass
+
+
+def _fitting(shake: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+    """NiceGUI keeps what a handshake says before it looks at it, and cannot let go of a page by an id that is none."""
+
+    @wraps(shake)
+    async def run(socket_id: str, said: Any) -> bool:
+        ids = [said['client_id'], said['tab_id'], said['document_id'], said.get('old_tab_id') or '']
+        number = said.get('next_message_id')
+        if not all(isinstance(each, str) and len(each) <= LONGEST_ID for each in ids):
+            raise TypeError('not an id')
+        if number is not None and not (type(number) is int or (isinstance(number, str) and number.isdecimal())):
+            raise TypeError('not a number')
+        return await shake(socket_id, said)
+
+    return run
+
+
 def _refusing(name: str, handle: Callable[..., Awaitable[bool | None]]) -> Callable[..., Awaitable[bool | None]]:
     @wraps(handle)
     async def run(*arguments: Any) -> bool | None:
@@ -81,5 +105,20 @@ def _refusing(name: str, handle: Callable[..., Awaitable[bool | None]]) -> Calla
     return run
 
 
-def _tell(name: str, error: Exception) -> None:
-    log.warning('a message that no page sends was dropped', message=name, error=type(error).__name__)
+class _Teller:
+    """At most one line a second, so that nobody fills the disk with them."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._untold = 0
+
+    def tell(self, name: str, error: Exception) -> None:
+        if (moment := time.monotonic()) < self._next:
+            self._untold += 1
+            return
+        untold, self._untold, self._next = self._untold, 0, moment + 1
+        kind = type(error).__name__
+        log.warning('a message that no page sends was dropped', message=name, error=kind, dropped_before=untold)
+
+
+_tell = _Teller().tell

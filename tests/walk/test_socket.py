@@ -1,0 +1,89 @@
+"""What a stranger can say to a page's socket below its events: it is dropped, and nothing breaks or fills up."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+import socketio
+
+from lumen_ui import socket_messages
+from tests.conftest import wait_until
+from tests.walk.cast import Stage
+from tests.walk.tab import QUERY
+
+GOOD = {'client_id': 'a', 'tab_id': 'b', 'document_id': 'c', 'old_tab_id': None, 'next_message_id': 0}
+FORGED: tuple[Any, ...] = (
+    *(
+        GOOD | {name: value}
+        for name in ('client_id', 'tab_id', 'document_id')
+        for value in ([1], {}, 7, None, 'x' * 101)
+    ),
+    *(GOOD | {'old_tab_id': value} for value in ([1], 7)),
+    *(GOOD | {'next_message_id': value} for value in ('x', '-1', [0], 1.5, True)),
+    {name: value for name, value in GOOD.items() if name != 'document_id'},
+    None,
+    [],
+    7,
+)
+PACKETS = (
+    '2["event"',
+    '2[]',
+    '2{}',
+    '2["event",1e999]',
+    '2["event",NaN]',
+    '2' + '[' * 2000,
+    '4',
+    '9',
+    '52-["event",{}]',
+)
+
+
+@pytest.mark.parametrize('said', FORGED, ids=str)
+async def test_a_handshake_that_no_page_makes_never_comes_to_nicegui(said: Any):
+    heard: list[Any] = []
+
+    async def shake(socket_id: str, said: Any) -> bool:
+        heard.append(said)
+        return True
+
+    checked = socket_messages._refusing('handshake', socket_messages._fitting(shake))
+    assert await checked('socket', said) is False
+    assert heard == []
+    for good in (GOOD, GOOD | {'next_message_id': '3', 'old_tab_id': 'd'}):
+        assert await checked('socket', good) is True
+    assert len(heard) == 2
+
+
+@pytest.mark.usefixtures('unbroken')
+async def test_nonsense_from_a_stranger_breaks_nothing_and_fills_no_log(stage: Stage):
+    address, log = stage.site.address, stage.site.log
+    async with httpx2.AsyncClient(base_url=address) as http:
+        query = QUERY.search((await http.get('/sign-in')).text)
+    assert query is not None
+    client_id = ast.literal_eval(query[1])['client_id']
+    before = len(log.read_bytes())
+
+    async def connected() -> socketio.AsyncClient:
+        socket = socketio.AsyncClient(reconnection=False)
+        headers = {'Origin': address, 'Sec-Fetch-Site': 'same-origin'}
+        await socket.connect(address, headers=headers, transports=['websocket'], socketio_path='/_nicegui_ws/socket.io')
+        return socket
+
+    for packet in PACKETS:
+        socket = await connected()
+        await socket.eio.ws.send_str(f'4{packet}')
+        await socket.disconnect()
+    socket = await connected()
+    forged = {'client_id': client_id, 'tab_id': 'x', 'document_id': [1], 'next_message_id': 0}
+    assert await socket.call('handshake', forged, timeout=15) is False
+    for _ in range(20):
+        await socket.emit('log', {'client_id': client_id, 'level': 'error', 'message': 'flood' * 20_000})
+        await socket.emit('ack', {'client_id': client_id, 'next_message_id': [1]})
+    assert await socket.call('handshake', forged | {'document_id': 'y'}, timeout=15) is True
+    await socket.disconnect()
+    await asyncio.to_thread(wait_until, lambda: b'no page sends' in log.read_bytes()[before:])
+    assert len(log.read_bytes()) - before < 20_000
