@@ -65,7 +65,10 @@ class Database:
 
     async def read(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in one read-only transaction on a reader thread. Raises DatabaseUnavailable."""
-        return await self.answer(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
+        try:
+            return await self.answer(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
+        except OutcomeUnknown as error:  # of a read nothing is left to be looked for
+            raise _silent() from error
 
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes.
@@ -84,7 +87,7 @@ class Database:
         except TimeoutError:
             if not future.cancelled():
                 raise OutcomeUnknown('the database does not answer') from None
-            raise DatabaseUnavailable('the database does not answer', 'check that it runs, and the way to it') from None
+            raise _silent() from None
 
     def read_now(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`read` for callers without an event loop: commands and tests."""
@@ -235,6 +238,10 @@ class Database:
     def _leave(self, barrier: threading.Barrier) -> None:
         barrier.wait()
         self.engine.close()
+
+
+def _silent() -> DatabaseUnavailable:
+    return DatabaseUnavailable('the database does not answer', 'check that it runs, and the way to it')
 
 
 def tuples(query: Any) -> list[tuple[Any, ...]]:

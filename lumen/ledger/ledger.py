@@ -188,8 +188,7 @@ class Ledger:
             settled.set_result(value)
         elif isinstance(error, DatabaseUnavailable):
             log.error('a settlement waits for the database', request_id=request_id, error=str(error))
-            self._delayed.append((request_id, outcome, settled))
-            self._try_again_later()
+            self._try_again_later(request_id, outcome, settled)
         elif outcome is not None:
             log.error('a settlement failed: the expected cost is charged', request_id=request_id, error=repr(error))
             self._submit(request_id, None, settled)
@@ -198,9 +197,10 @@ class Ledger:
             self._open.pop(request_id, None)  # `recover` takes it up at every sign of life
             settled.set_exception(error)
 
-    def _try_again_later(self) -> None:
+    def _try_again_later(self, request_id: str, outcome: Outcome | None, settled: Future[Settled]) -> None:
         """One timer for all that wait. Where no thread can be started, the next sign of life does it."""
         with self._retry_lock:
+            self._delayed.append((request_id, outcome, settled))
             if self._retry is None:
                 retry = threading.Timer(RETRY_SECONDS, self._try_again)
                 retry.daemon = True
