@@ -1,4 +1,4 @@
-"""What reaches an open page over its socket: what no page of ours sends is dropped with a line in the log.
+"""What reaches an open page over its socket: what no page of ours sends is dropped, as the log tells now and then.
 
 NiceGUI takes every message for one of its own pages'. Anybody can speak to a socket instead, and a value of another
 kind than its field holds would break whatever reads it later.
