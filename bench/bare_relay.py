@@ -46,6 +46,9 @@ class Anybody:
     async def identify(self, headers: Any) -> KeyIdentity:
         return self._identity
 
+    def recall(self, headers: Any) -> KeyIdentity:
+        return self._identity
+
     async def watch(self) -> None:
         await asyncio.Event().wait()
 

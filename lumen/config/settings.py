@@ -139,7 +139,7 @@ class Model(Frozen):
     max_image_tokens: int = Field(default=1500, gt=0)
     endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_not_empty)]
 
-    @property
+    @cached_property
     def price(self) -> Price:
         return Price(self.input_cost_per_million, self.output_cost_per_million)
 

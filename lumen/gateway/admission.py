@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lumen import access
 from lumen.config.settings import Endpoint, Model, Settings
 from lumen.errors import Forbidden, NotFound
 from lumen.gateway.bounds import Bound
+from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.operations import Operation
 from lumen.identity.keys import KeyIdentity
@@ -16,8 +16,7 @@ from lumen.ledger import Ask, Held, Ledger
 from lumen.records import acknowledgements
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call that was let in: coins are held, and `outgoing` is what goes to the model server."""
 
     operation: Operation
@@ -40,49 +39,41 @@ class Admission:
         self,
         operation: Operation,
         body: dict[str, Any],
-        *,
-        request_id: str,
+        exchange: Exchange,
         identity: KeyIdentity,
         settings: Settings,
-        site: str,
     ) -> Call:
-        """Hold coins for a checked call. `site` is the address of the pages, for who has to go there.
+        """Hold coins for a checked call.
 
         Raises NotFound (`model_not_found`), Forbidden (`acknowledgement_required`, `account_deactivated`,
         `no_budget`), InsufficientCoins or NotAuthenticated.
         """
         model = find_model(settings, identity, body['model'])
         if model.needs_ack and settings.api.consent:
-            _require_acknowledgement(identity, model, settings, site)
+            _require_acknowledgement(identity, model, settings, exchange)
         bound = operation.bound(body, model)
         streamed = operation.generates and body.get('stream') is True
-        ask = Ask(
-            request_id=request_id,
-            account_id=identity.account_id,
-            key_id=identity.key_id,
-            kind=identity.kind,
-            handle=identity.handle,
-            model=model.name,
-            price=model.price,
-            input_bound=bound.input,
-            output_bound=bound.output,
-            choices=bound.choices,
-            expected_input_tokens=self._expectation.input_tokens(model.name, bound),
-            expected_output_tokens=self._expectation.output_tokens(model.name, bound),
-            streamed=streamed,
+        held = await self._ledger.hold(
+            Ask(
+                request_id=exchange.request_id,
+                account_id=identity.account_id,
+                key_id=identity.key_id,
+                kind=identity.kind,
+                handle=identity.handle,
+                model=model.name,
+                price=model.price,
+                input_bound=bound.input,
+                output_bound=bound.output,
+                choices=bound.choices,
+                expected_input_tokens=self._expectation.input_tokens(model.name, bound),
+                expected_output_tokens=self._expectation.output_tokens(model.name, bound),
+                streamed=streamed,
+            )
         )
-        held = await self._ledger.hold(ask)
         endpoint = model.endpoints[0]
+        outgoing = _outgoing(operation, body, model, endpoint, held)
         return Call(
-            operation=operation,
-            held=held,
-            model=model,
-            endpoint=endpoint,
-            bound=bound,
-            outgoing=_outgoing(operation, body, model, endpoint, held),
-            streamed=streamed,
-            wants_usage=_wants_usage(body),
-            identity=identity,
+            operation, held, model, endpoint, bound, outgoing, streamed, streamed and _wants_usage(body), identity
         )
 
 
@@ -105,10 +96,12 @@ def _outgoing(
     outgoing = body | {'model': endpoint.model or model.name}
     if not operation.generates:
         return outgoing
-    named = [name for name in ('max_tokens', 'max_completion_tokens') if body.get(name) is not None]
-    for name in named:
-        outgoing[name] = min(body[name], held.output_bound)
-    if held.bounded_by_pool and not named:
+    is_named = False
+    for name in ('max_tokens', 'max_completion_tokens'):
+        if (stated := body.get(name)) is not None:
+            outgoing[name] = min(stated, held.output_bound)
+            is_named = True
+    if held.bounded_by_pool and not is_named:
         outgoing['max_tokens'] = held.output_bound
     if body.get('stream') is True:
         options = (body.get('stream_options') or {}) | {'include_usage': True}
@@ -123,10 +116,11 @@ def _wants_usage(body: dict[str, Any]) -> bool:
     return isinstance(options, dict) and options.get('include_usage') is True
 
 
-def _require_acknowledgement(identity: KeyIdentity, model: Model, settings: Settings, site: str) -> None:
+def _require_acknowledgement(identity: KeyIdentity, model: Model, settings: Settings, exchange: Exchange) -> None:
     digest = acknowledgements.digest_of(acknowledgements.message_of(settings, model))
     if (model.name, digest) in identity.accepted:
         return
+    site = settings.app.url.rstrip('/') or exchange.site()
     raise Forbidden(
         f'The model "{model.name}" must be acknowledged before it can be used, on the page of its client: '
         f'{site}/clients/{identity.account_id}',

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 
 import structlog
@@ -28,9 +27,18 @@ class Authenticator:
     def __init__(self, database: Database, key_secret: bytes):
         self._database = database
         self._secret = key_secret
-        self._known: OrderedDict[bytes, KeyIdentity | None] = OrderedDict()
+        self._known: dict[bytes, KeyIdentity | None] = {}
         self._salt = os.urandom(32)
         self._revisions: dict[str, int] = {}
+
+    def recall(self, headers: Iterable[tuple[bytes, bytes]]) -> KeyIdentity | None:
+        """The identity behind a request's key, if it is known already and may call. Whatever else there is to say of
+        it, `identify` says. Raises NotAuthenticated (no key, or several).
+        """
+        identity = self._known.get(self._mark(_key_of(headers)))
+        if identity is None or identity.revoked or not identity.account_active:
+            return None
+        return identity if identity.expires_at is None or identity.expires_at > time.time_ns() // 1000 else None
 
     async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> KeyIdentity:
         """The identity behind a request's key.
@@ -39,10 +47,8 @@ class Authenticator:
         (`account_deactivated`).
         """
         key = _key_of(headers)
-        # Not the digest that is stored: OpenSSL gives up the interpreter for it, and so a turn to other threads.
-        mark = hashlib.blake2b(key.encode(), key=self._salt, digest_size=16).digest()
+        mark = self._mark(key)
         if mark in self._known:
-            self._known.move_to_end(mark)
             identity = self._known[mark]
         elif keys.looks_valid(key):
             identity = await self._find(key, mark)
@@ -70,13 +76,17 @@ class Authenticator:
                     self._known.clear()
             await asyncio.sleep(POLL_SECONDS)
 
+    def _mark(self, key: str) -> bytes:
+        """Not the digest that is stored: OpenSSL gives up the interpreter for it, and so a turn to other threads."""
+        return hashlib.blake2b(key.encode(), key=self._salt, digest_size=16).digest()
+
     async def _find(self, key: str, mark: bytes) -> KeyIdentity | None:
         revisions_before = self._revisions
         identity = await self._database.read(keys.find, keys.digest(key, self._secret))
         if self._revisions is revisions_before:  # else what was read may be from before the change
             self._known[mark] = identity
             if len(self._known) > CACHE_SIZE:
-                self._known.popitem(last=False)
+                del self._known[next(iter(self._known))]
         return identity
 
 

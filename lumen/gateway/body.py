@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from lumen.errors import Invalid
+from lumen.gateway import json_text
 from lumen.gateway.errors import TooLarge, TooSlow
 
 MEGABYTE = 1_000_000
@@ -24,6 +24,7 @@ about half a second of processor time at one of the three; 32 MB of the smallest
 """
 
 CONTAINERS = (dict, list)
+ZEROS = bytes.maketrans(b'123456789', b'0' * 9)
 IDLE_SECONDS = 60.0
 
 
@@ -31,40 +32,25 @@ class Disconnected(Exception):
     """The caller left before the request was complete."""
 
 
-async def read(
-    receive: Receive,
-    headers: Mapping[bytes, bytes],
-    max_bytes: int,
-    idle_seconds: float = IDLE_SECONDS,
-    *,
-    is_there: bool = False,
-) -> bytes:
-    """The whole body. One that `is_there` already comes with the next message, and no time need be watched.
+async def read(receive: Receive, max_bytes: int, idle_seconds: float = IDLE_SECONDS) -> bytes:
+    """The whole body, as it comes.
 
-    Raises TooLarge, at once where its length says so; TooSlow when nothing comes for `idle_seconds`; or Disconnected
-    when the caller left.
+    Raises TooLarge, TooSlow when nothing comes for `idle_seconds`, or Disconnected when the caller left.
     """
-    length = headers.get(b'content-length', b'')
-    if length.isdigit() and int(length) > max_bytes:
-        raise _too_large(max_bytes)
     received = bytearray()
     while True:
-        message = await (receive() if is_there else _next(receive, idle_seconds))
+        try:
+            async with asyncio.timeout(idle_seconds):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow(f'The body stopped coming for {idle_seconds:g} seconds.') from None
         if message['type'] == 'http.disconnect':
             raise Disconnected
         received += message.get('body', b'')
         if len(received) > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         if not message.get('more_body', False):
             return bytes(received)
-
-
-async def _next(receive: Receive, idle_seconds: float) -> Message:
-    try:
-        async with asyncio.timeout(idle_seconds):
-            return await receive()
-    except TimeoutError:
-        raise TooSlow(f'The body stopped coming for {idle_seconds:g} seconds.') from None
 
 
 def parse(content: bytes) -> dict[str, Any]:
@@ -73,12 +59,12 @@ def parse(content: bytes) -> dict[str, Any]:
     Raises Invalid for anything else, and for one that is nested more than MAX_DEPTH deep, or holds more than MAX_VALUES
     or a whole number of more than MAX_DIGITS.
     """
-    if _holds_too_much(content):
+    if len(content) > MAX_VALUES and _holds_too_much(content):
         raise Invalid(
             f'The body holds more than {MAX_VALUES:,} values. Every field of an object and item of a list is one.'
         )
     try:
-        found = _decode(content.decode('utf-8'))
+        found = _parsed(content)
     except RecursionError:
         raise _too_deep('') from None
     except ValueError:
@@ -93,8 +79,22 @@ def parse(content: bytes) -> dict[str, Any]:
 
 
 def dump(body: dict[str, Any]) -> bytes:
-    """The object as JSON again. ASCII escapes keep even half of a surrogate pair as it came."""
-    return _encode(body).encode()
+    """The object as JSON again, with even half of a surrogate pair as it came."""
+    return json_text.dump(body)
+
+
+def too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f'The body is larger than {max_bytes // MEGABYTE} MB ({max_bytes:,} bytes).')
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON value. Raises ValueError, RecursionError, or Invalid for a number of too many digits."""
+    if len(content) <= MAX_DIGITS or b'0' * (MAX_DIGITS + 1) not in content.translate(ZEROS):
+        try:
+            return json_text.load_strictly(content)
+        except ValueError:
+            pass  # half a surrogate pair, or no JSON
+    return _decode(content.decode('utf-8'))
 
 
 def _holds_too_much(content: bytes) -> bool:
@@ -142,13 +142,8 @@ def _constant(text: str) -> NoReturn:
 
 
 _decode = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=_constant).decode
-_encode = json.JSONEncoder(separators=(',', ':')).encode  # made once: making them costs more than a small body
 
 
 def _too_deep(name: str) -> Invalid:
     where = f'"{name[:200]}"' if name else 'The body'
     return Invalid(f'{where} is nested more than {MAX_DEPTH} deep.', param=name[:200] or None)
-
-
-def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(f'The body is larger than {max_bytes // MEGABYTE} MB ({max_bytes:,} bytes).')

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lumen.config.settings import Model
 from lumen.gateway.content_parts import PICTURES, kind_of, parts_of
@@ -16,14 +15,16 @@ TOKENS_PER_SCALAR = 8
 NOT_PROMPT = frozenset({'model', 'stream', 'stream_options', 'user', 'metadata', 'store', 'seed', 'safety_identifier'})
 NOT_EMBEDDED = NOT_PROMPT | {'input', 'dimensions', 'encoding_format'}
 MEASURED_APART = NOT_PROMPT | {'messages', 'chat_template_kwargs'}
-READS_MORE = (
-    'chat_template',
-    'data_sources',
-    'media_io_kwargs',
-    'mm_processor_kwargs',
-    'plugins',
-    'search_parameters',
-    'web_search_options',
+READS_MORE = frozenset(
+    {
+        'chat_template',
+        'data_sources',
+        'media_io_kwargs',
+        'mm_processor_kwargs',
+        'plugins',
+        'search_parameters',
+        'web_search_options',
+    }
 )
 """Fields with which a model server reads more than it was sent: it repeats it, searches, or cuts media finer."""
 
@@ -32,8 +33,7 @@ FREE_OUTPUT = 1_000_000
 """For a model without a price, of which no limits need to be known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """Tokens. `output` is for each of the `choices`.
 
     An expectation is scaled by `text_bytes`; `token_ids` are input that the caller cut into tokens already. Of what
@@ -57,11 +57,16 @@ def of_chat(body: dict[str, Any], model: Model) -> Bound:
     """
     messages, told = body['messages'], body.get('chat_template_kwargs')
     text_bytes, images, is_all_known = _of_messages(messages)
-    text_bytes += _text_bytes({name: value for name, value in body.items() if name not in MEASURED_APART})
-    told_bytes = _text_bytes(told)
-    text_bytes += told_bytes
-    reads_more = not is_all_known or _reads_more(body) or (isinstance(told, dict) and _reads_more(told))
-    items = sum(len(_as_list(body.get(name))) for name in ('tools', 'functions', 'documents'))
+    told_bytes = items = 0
+    reads_more = not is_all_known
+    if others := body.keys() - MEASURED_APART:
+        text_bytes += _text_bytes({name: body[name] for name in others})
+        items = sum(len(_as_list(body.get(name))) for name in ('tools', 'functions', 'documents'))
+        reads_more = reads_more or _reads_more(body)
+    if told is not None:
+        told_bytes = _text_bytes(told)
+        text_bytes += told_bytes
+        reads_more = reads_more or (isinstance(told, dict) and _reads_more(told))
     most = (
         text_bytes
         + told_bytes * len(messages)  # a template may say it with each message
@@ -70,10 +75,13 @@ def of_chat(body: dict[str, Any], model: Model) -> Bound:
         + TOKENS_PER_TOOL * items
     )
     window = model.context_window or FREE_CONTEXT
-    stated = [body[name] for name in ('max_tokens', 'max_completion_tokens') if body.get(name) is not None]
+    output = min(model.max_output_tokens or FREE_OUTPUT, window)
+    for name in ('max_tokens', 'max_completion_tokens'):
+        if (stated := body.get(name)) is not None:
+            output = min(output, stated)
     return Bound(
         input=window if reads_more else min(most, window),
-        output=min([*stated, model.max_output_tokens or FREE_OUTPUT, window]),
+        output=output,
         choices=max(body.get('n') or 1, body.get('best_of') or 1),
         text_bytes=text_bytes,
         images=images,
@@ -114,8 +122,14 @@ def _of_messages(messages: list[dict[str, Any]]) -> tuple[int, int, bool]:
     text_bytes = images = 0
     is_all_known = True
     for message in messages:
-        text_bytes += _text_bytes({name: value for name, value in message.items() if name != 'content'})
-        text_bytes += _length('content')
+        for name, value in message.items():
+            text_bytes += _length(name)
+            if isinstance(value, str):
+                text_bytes += _length(value)
+            elif name != 'content':
+                text_bytes += _text_bytes(value)
+        if isinstance(message.get('content'), str):
+            continue
         for part in parts_of(message):
             kind = kind_of(part)
             if kind == 'image':
@@ -129,7 +143,7 @@ def _of_messages(messages: list[dict[str, Any]]) -> tuple[int, int, bool]:
 
 
 def _reads_more(fields: dict[str, Any]) -> bool:
-    return any(fields.get(name) is not None for name in READS_MORE)
+    return not READS_MORE.isdisjoint(fields) and any(fields.get(name) is not None for name in READS_MORE)
 
 
 def _text_bytes(value: Any) -> int:
@@ -151,7 +165,7 @@ def _text_bytes(value: Any) -> int:
 
 
 def _length(text: str) -> int:
-    return len(text.encode('utf-8', 'surrogatepass'))
+    return len(text) if text.isascii() else len(text.encode('utf-8', 'surrogatepass'))
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -81,6 +81,9 @@ class BuiltinAnswer:
         self._stop = stop
         self._has_more = True
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def read(self) -> bytes | None:
         while self._has_more:
             message = await _next(self._messages, self._idle_timeout_seconds)

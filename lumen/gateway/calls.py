@@ -7,10 +7,9 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
-WHEN_GONE = 'lumen.when_gone'
-"""The extension of ASGI that `lumen.server.http` has; no import, for the gateway runs on any other server, too."""
+from lumen.gateway.exchange import Direct
 
 Work = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
 """A call. It is given a function that says whether the caller has left."""
@@ -18,45 +17,19 @@ Work = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
 
 class Calls:
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[Any]] = set()
-        self._cut_off: set[asyncio.Task[Any]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
+        self.cut_off: set[asyncio.Task[Any]] = set()
 
-    async def run(self, scope: Scope, receive: Receive, work: Work) -> None:
-        """Run one call whose body was read. It is cancelled, and has come to its end, when its caller leaves.
+    def here(self, direct: Direct) -> Here:
+        """Within the block runs one call whose body was read, cancelled when its caller leaves. It is told of that."""
+        return Here(self, direct)
 
-        Lumen's own server tells of that by itself (`WHEN_GONE`); any other is listened to by a second task.
-        """
-        when_gone = (scope.get('extensions') or {}).get(WHEN_GONE)
-        if when_gone is None:
-            await self._run_beside(receive, work)
-            return
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is a coroutine
-        has_left = False
-
-        def leave() -> None:
-            nonlocal has_left
-            has_left = True
-            task.cancel()
-
-        self._running.add(task)
-        when_gone(leave)
-        try:
-            await work(lambda: has_left)
-        except asyncio.CancelledError:
-            if not has_left and task not in self._cut_off:
-                raise
-            task.uncancel()
-        finally:
-            when_gone(None)
-            self._running.discard(task)
-            self._cut_off.discard(task)
-
-    async def _run_beside(self, receive: Receive, work: Work) -> None:
+    async def beside(self, receive: Receive, work: Work) -> None:
+        """Run one call whose body was read, while another task listens for its caller to leave."""
         gone = asyncio.create_task(_disconnect(receive))
         task = asyncio.create_task(work(gone.done))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
         try:
             await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -70,14 +43,54 @@ class Calls:
 
     async def finish(self, grace_seconds: float) -> None:
         """Wait for the calls in flight, at most `grace_seconds`, then cut them off."""
-        if not self._running:
+        if not self.running:
             return
-        _, left = await asyncio.wait(self._running, timeout=grace_seconds)
+        _, left = await asyncio.wait(self.running, timeout=grace_seconds)
         for task in left:
-            self._cut_off.add(task)
+            self.cut_off.add(task)
             task.cancel()
         if left:
             await asyncio.wait(left)
+
+
+class Here:
+    """A call within the present task. Its cancellation ends at the end of the block, by whichever of us it was made."""
+
+    __slots__ = ('_calls', '_direct', '_has_left', '_task')
+
+    def __init__(self, calls: Calls, direct: Direct):
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is called within a coroutine
+        self._task = task
+        self._calls = calls
+        self._direct = direct
+        self._has_left = False
+
+    def has_left(self) -> bool:
+        """Whether the caller has."""
+        return self._has_left
+
+    def __enter__(self) -> Here:
+        self._calls.running.add(self._task)
+        self._direct.when_gone(self._leave)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
+        task, calls = self._task, self._calls
+        self._direct.when_gone(None)
+        calls.running.discard(task)
+        if kind is None:
+            return False
+        is_ours = self._has_left or task in calls.cut_off
+        calls.cut_off.discard(task)
+        if not is_ours or not issubclass(kind, asyncio.CancelledError):
+            return False
+        task.uncancel()
+        return True
+
+    def _leave(self) -> None:
+        self._has_left = True
+        self._task.cancel()
 
 
 async def _disconnect(receive: Receive) -> None:

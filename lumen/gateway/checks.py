@@ -24,6 +24,8 @@ UNBOUNDED = (
 only the server has, are answered by another model, or are charged as output beyond `max_tokens`.
 """
 
+SAID = frozenset({'role', 'content', 'name'})
+LOOKED_AT = frozenset({'model', 'messages'})
 CALLED_BY_THE_CALLER = ('function', 'custom')
 
 
@@ -36,6 +38,9 @@ def chat(body: dict[str, Any]) -> None:
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
             raise Invalid('Each message must be an object.', param=f'messages[{number}]')
+    _bounded_messages(messages)
+    if body.keys() <= LOOKED_AT:
+        return
     for name in ('max_tokens', 'max_completion_tokens'):
         _integer(body, name, 1, MAX_TOKENS)
     for name in ('n', 'best_of'):
@@ -49,7 +54,6 @@ def chat(body: dict[str, Any]) -> None:
         if body.get(name) is not None and not isinstance(body[name], list):
             raise Invalid(f'"{name}" must be a list.', param=name)
     _bounded(body)
-    _bounded_messages(messages)
     _bounded_tools(body.get('tools') or [])
 
 
@@ -85,6 +89,8 @@ def _bounded(body: dict[str, Any]) -> None:
 
 def _bounded_messages(messages: list[dict[str, Any]]) -> None:
     for number, message in enumerate(messages):
+        if message.keys() <= SAID and isinstance(message.get('content'), str):
+            continue
         for place in content_parts.references(message):
             raise _unbounded(f'messages[{number}].{place}')
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-
-from starlette.types import Send
 
 from lumen.errors import InsufficientCoins, LumenError
 
@@ -90,29 +87,3 @@ def headers(error: LumenError) -> dict[str, str]:
     if error.status == 401:
         return {'www-authenticate': 'Bearer'}
     return {}
-
-
-async def respond(send: Send, request_id: str, error: LumenError, more: Mapping[str, str] | None = None) -> None:
-    """Send the error as the whole answer."""
-    await answer(send, request_id, error.status, body(error), headers(error) | dict(more or {}))
-
-
-async def answer(
-    send: Send,
-    request_id: str,
-    status: int,
-    content: bytes,
-    more: Mapping[str, str] | None = None,
-    *,
-    content_type: str = 'application/json',
-) -> None:
-    """Send a whole answer at once."""
-    fields = {'content-type': content_type, 'content-length': str(len(content)), 'x-request-id': request_id}
-    await start(send, status, fields | dict(more or {}))
-    await send({'type': 'http.response.body', 'body': content})
-
-
-async def start(send: Send, status: int, fields: Mapping[str, str]) -> None:
-    """Send the head of an answer."""
-    encoded = [(name.encode('latin-1'), value.encode('latin-1', 'replace')) for name, value in fields.items()]
-    await send({'type': 'http.response.start', 'status': status, 'headers': encoded})

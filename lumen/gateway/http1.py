@@ -10,11 +10,11 @@ import asyncio
 import ssl
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lumen.gateway.http1_connection import SLICE, Broken, Connection, Origin, Response, Stale, TimedOut
+from lumen.gateway.errors import UpstreamTimeout
+from lumen.gateway.http1_connection import SLICE, Broken, Connection, Origin, Response, Stale
 
 MAX_IDLE = 512
 """Connections a server that are kept for later calls."""
@@ -22,16 +22,16 @@ MAX_IDLE = 512
 IDLE_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Request(NamedTuple):
+    """What all POSTs to one address have in common."""
+
     origin: Origin
     head: bytes
-    """The first lines of a request: method, path and host."""
+    """The first lines, up to the length of the content."""
 
 
-@lru_cache(maxsize=4096)
-def target(url: str) -> Target:
-    """Where `url` leads. Raises ValueError for an address that is none."""
+def request(url: str, headers: Mapping[str, str]) -> Request:
+    """A POST to `url`. Raises ValueError for an address or a header that cannot be."""
     parts = urlsplit(url)
     host = parts.hostname
     if parts.scheme not in ('http', 'https') or not host:
@@ -48,7 +48,11 @@ def target(url: str) -> Target:
     head = f'POST {path} HTTP/1.1\r\nhost: {address}\r\n'
     if not head.isascii() or any(character <= ' ' or character == '\x7f' for character in path + address):
         raise ValueError('not an HTTP address')
-    return Target(Origin(name, port, name if is_secure else None), head.encode())
+    for field, value in headers.items():
+        if not value.isprintable():
+            raise ValueError('not a header')
+        head += f'{field}: {value}\r\n'
+    return Request(Origin(name, port, name if is_secure else None), f'{head}content-length: '.encode('latin-1'))
 
 
 class Client:
@@ -61,8 +65,7 @@ class Client:
 
     async def post(
         self,
-        url: str,
-        headers: Mapping[str, str],
+        request: Request,
         content: bytes,
         *,
         connect_seconds: float,
@@ -71,24 +74,17 @@ class Client:
     ) -> Response:
         """The answer to a POST once its head is there. `on_sent` is called when there is a connection to send it on.
 
-        Close the response, or the connection is lost. Raises Broken, TimedOut, or ValueError for an address or a header
-        that cannot be.
+        Close the response, or the connection is lost. Raises Broken or UpstreamTimeout.
         """
-        where = target(url)
-        request = bytearray(where.head)
-        for name, value in headers.items():
-            if not value.isprintable():
-                raise ValueError('not a header')
-            request += f'{name}: {value}\r\n'.encode('latin-1')
-        request += b'content-length: %d\r\n\r\n' % len(content)
-        connection = self._kept(where.origin)
+        head = b'%b%d\r\n\r\n' % (request.head, len(content))
+        connection = self._kept(request.origin)
         if connection is not None:
             try:
-                return await _ask(connection, bytes(request), content, idle_seconds, on_sent)
+                return await _ask(connection, head, content, idle_seconds, on_sent)
             except Stale:  # it was closed as we began to use it; as nginx does, that is no answer
                 pass
-        connection = await self._connect(where.origin, connect_seconds)
-        return await _ask(connection, bytes(request), content, idle_seconds, on_sent)
+        connection = await self._connect(request.origin, connect_seconds)
+        return await _ask(connection, head, content, idle_seconds, on_sent)
 
     async def close(self) -> None:
         """Close what is idle and break off what is not."""
@@ -141,7 +137,7 @@ class Client:
                     server_hostname=origin.server_name,
                 )
         except TimeoutError:
-            raise TimedOut from None
+            raise UpstreamTimeout from None
         except (OSError, UnicodeError) as error:
             raise Broken(str(error)) from None
         self._all.add(connection)
@@ -159,7 +155,8 @@ async def _ask(
             connection.write(head + content)
         else:
             await response.send(head, content)
-        await response.head()
+        if not response.is_final:
+            await response.head()
     except BaseException:
         response.close()
         raise

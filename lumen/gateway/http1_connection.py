@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import httptools
 
+from lumen.gateway.errors import UpstreamError, UpstreamTimeout
+
 MAX_HEAD_BYTES = 64 * 1024
 HIGH_WATER = 64 * 1024
 """So many bytes may wait for their reader before no more are taken from the socket."""
@@ -16,16 +18,16 @@ SLICE = 256 * 1024
 """Of a large request so much is written at once."""
 
 
-class Broken(Exception):
-    """The server cannot be reached, broke off, or does not speak HTTP."""
+class Broken(UpstreamError):
+    """The server cannot be reached, broke off, or does not speak HTTP. The `reason` is not for callers."""
+
+    def __init__(self, reason: str = ''):
+        super().__init__('The model server cannot be reached, or broke off.')
+        self.reason = reason
 
 
 class Stale(Broken):
     """The server closed a connection before the first byte of an answer."""
-
-
-class TimedOut(Exception):
-    """No connection, no answer or no further byte in time."""
 
 
 class Origin(NamedTuple):
@@ -57,6 +59,10 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._is_paused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
+        self.may_write: asyncio.Event | None = None
+        """Only while the server does not take what is written."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # of TCP or TLS: both read and write
@@ -85,16 +91,19 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.is_open = False
         self._on_lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._response is not None:
             self._response.ended(error)
+        self.resume_writing()
 
     def pause_writing(self) -> None:
-        if self._response is not None:
-            self._response.may_write.clear()
+        self.may_write = asyncio.Event()
 
     def resume_writing(self) -> None:
-        if self._response is not None:
-            self._response.may_write.set()
+        if self.may_write is not None:
+            self.may_write.set()
+            self.may_write = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._response is not None:
@@ -116,6 +125,8 @@ class Connection(asyncio.Protocol):
     def begin(self, response: Response) -> None:
         self._response = response
         self.has_answered = False
+        if self._timer is None or response.due() < self._looks_at:
+            self._look_at_time()
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
@@ -143,6 +154,21 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self._transport.abort()
 
+    def _look_at_time(self) -> None:
+        """One timer a connection, set anew when it goes off too early: setting it at every call would cost more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        response = self._response
+        if response is not None and self.is_open:
+            due, now = response.due(), self.loop.time()
+            if due <= now:
+                response.fail(UpstreamTimeout())
+                self.abort()
+            else:
+                self._looks_at = due
+                self._timer = self.loop.call_at(due, self._look_at_time)
+
 
 class Response:
     """An answer. `chunks` gives its body as it comes; `close` breaks off what has not come yet."""
@@ -151,13 +177,10 @@ class Response:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.is_final = False
-        self.may_write = asyncio.Event()
-        self.may_write.set()
         self._connection = connection
         self._loop = connection.loop
         self._idle_seconds = idle_seconds
         self._last = self._loop.time()
-        self._timer = self._loop.call_at(self._last + idle_seconds, self._look_at_time)
         self._waiter: asyncio.Future[None] | None = None
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -166,6 +189,7 @@ class Response:
         self._is_complete = False
         self._keeps_alive = False
         self._is_closed = False
+        self._has_been_read = False
 
     async def send(self, head: bytes, content: bytes) -> None:
         """Write a large request as fast as the server takes it."""
@@ -174,8 +198,8 @@ class Response:
             if self._failure is not None:
                 return  # `head` says so
             self._connection.write(content[start : start + SLICE])
-            if not self.may_write.is_set():
-                await self.may_write.wait()
+            if (may_write := self._connection.may_write) is not None:
+                await may_write.wait()
             self.touched()
 
     async def head(self) -> None:
@@ -196,14 +220,23 @@ class Response:
         chunk = self._waiting[0] if len(self._waiting) == 1 else b''.join(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
+        self._has_been_read = True
         self._connection.resume()
+        return chunk
+
+    def whole(self) -> bytes | None:
+        """The body if all of it has come and nobody has read of it, or None."""
+        if not self._is_complete or self._has_been_read:
+            return None
+        self._has_been_read = True
+        chunk = self._waiting[0] if len(self._waiting) == 1 else b''.join(self._waiting)
+        self._waiting.clear()
         return chunk
 
     def close(self) -> None:
         """Give the connection back if the answer is complete, break it off otherwise."""
         if not self._is_closed:
             self._is_closed = True
-            self._timer.cancel()
             self._connection.end(keep=self._is_complete and self._keeps_alive)
 
     def touched(self) -> None:
@@ -246,7 +279,6 @@ class Response:
     def complete(self, *, keeps_alive: bool) -> None:
         self._is_complete = True
         self._keeps_alive = keeps_alive
-        self._timer.cancel()
         self._wake()
 
     def ended(self, error: Exception | None) -> None:
@@ -256,14 +288,13 @@ class Response:
             self.complete(keeps_alive=False)  # an answer of which only the end of the connection tells the end
         elif not self._is_complete:
             self.fail(Broken('it broke off') if self._connection.has_answered else Stale('it broke off'))
-        self.may_write.set()
 
     def fail(self, error: Exception) -> None:
         if self._is_complete:  # what came behind it does not make it worse, but nobody knows what else comes
             self._keeps_alive = False
         elif self._failure is None:
             self._failure = error
-        self.may_write.set()
+        self._connection.resume_writing()
         self._wake()
 
     async def _wait(self) -> None:
@@ -278,17 +309,8 @@ class Response:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _look_at_time(self) -> None:
-        """One timer an answer, set anew when it goes off too early: setting it at every byte would cost more."""
-        if self._is_complete or self._failure is not None:
-            return
-        waits = self._waiter is not None or not self.may_write.is_set()
-        due = self._last + self._idle_seconds
-        now = self._loop.time()
-        if not waits:
-            due = now + self._idle_seconds  # nobody is kept waiting
-        if due <= now:
-            self.fail(TimedOut())
-            self._connection.abort()
-        else:
-            self._timer = self._loop.call_at(due, self._look_at_time)
+    def due(self) -> float:
+        """When it has been waited for long enough, by the loop's clock. Nobody may be kept waiting now."""
+        is_awaited = self._waiter is not None or self._connection.may_write is not None
+        last = self._last if is_awaited else self._loop.time()
+        return last + self._idle_seconds

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from starlette.types import Send
-
 from lumen.gateway import body as request_body
-from lumen.gateway import errors, usage
+from lumen.gateway import errors, json_text, usage
 from lumen.gateway.admission import Call
 from lumen.gateway.errors import PoolExhausted, UpstreamError, UpstreamTimeout
+from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.hiding import without_usage
@@ -41,32 +39,33 @@ class Relay:
         self._ledger = ledger
         self._expectation = expectation
 
-    async def run(self, call: Call, send: Send, has_left: Callable[[], bool]) -> None:
+    async def run(self, call: Call, exchange: Exchange, has_left: Callable[[], bool]) -> None:
         """Relay one call. Cancel it when the caller has left, or the process must end; every way out settles it."""
         settling = Settling(call, self._ledger, self._expectation, self._health)
-        stream = _Stream(call, settling, send)
+        stream: _Stream | None = None
         try:
             content = request_body.dump(call.outgoing)
             answer = await self._upstream.post(call.endpoint, call.operation.path, content, settling.sent)
             try:
                 if answer.status != 200:
-                    await self._refused(call, settling, answer, send)
+                    await self._refused(call, settling, answer, exchange)
                 elif not answer.headers.get('content-type', '').lower().startswith('text/event-stream'):
-                    await self._whole(call, settling, answer, send)
+                    await self._whole(call, settling, answer, exchange)
                 elif call.streamed:
+                    stream = _Stream(call, settling, exchange)
                     await stream.relay(answer)
                 else:
                     raise UpstreamError('The model server answered with a stream, for which nobody asked.')
             finally:
                 answer.close()
         except UpstreamError as error:
-            if stream.has_started:
+            if stream is not None and exchange.has_begun:
                 await stream.break_off(error)
             else:
                 # One who asks for more at once than can be generated in time would have it generated for nothing.
                 is_charged = isinstance(error, UpstreamTimeout) and not settling.sees_output
                 await _settled(settling, _outcome(error, 'upstream_error'), error.status, is_charged)
-                await errors.respond(send, call.held.request_id, error)
+                await exchange.refuse(error)
         except asyncio.CancelledError:
             if has_left():
                 settling.settle('disconnected', 499)
@@ -76,11 +75,11 @@ class Relay:
         finally:
             settling.settle('internal_error', 500)
 
-    async def _whole(self, call: Call, settling: Settling, answer: Answer, send: Send) -> None:
+    async def _whole(self, call: Call, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         settling.sees_output = False
         content = await _read(answer, settling)
         try:
-            found = json.loads(content)
+            found = json_text.load(content)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
@@ -92,25 +91,24 @@ class Relay:
         if (reported := call.operation.reported(found)) is not None:
             settling.reported(reported)
         await _settled(settling, 'success', 200)
-        await errors.answer(send, call.held.request_id, 200, content)
+        await exchange.answer(200, content)
 
-    async def _refused(self, call: Call, settling: Settling, answer: Answer, send: Send) -> None:
+    async def _refused(self, call: Call, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         if answer.status not in PASSED_ON:
             raise _translated(answer)
         content = _without_key(await _read(answer, settling), call)
         await _settled(settling, 'upstream_error', answer.status, False)
         content_type = answer.headers.get('content-type', 'application/json')
-        await errors.answer(send, call.held.request_id, answer.status, content, content_type=content_type)
+        await exchange.answer(answer.status, content, content_type=content_type)
 
 
 class _Stream:
     """The relay of server-sent events. `[DONE]` and whatever follows it wait for the settlement."""
 
-    def __init__(self, call: Call, settling: Settling, send: Send):
-        self.has_started = False
+    def __init__(self, call: Call, settling: Settling, exchange: Exchange):
         self._call = call
         self._settling = settling
-        self._send = send
+        self._exchange = exchange
         self._parser = Parser()
         self._is_done = False
 
@@ -121,7 +119,7 @@ class _Stream:
             if plain:
                 if not self._is_done:
                     self._settling.generated(usage.generated_bytes_in(plain))
-                await self._write(plain)
+                await self._exchange.stream(plain)
                 await self._stay_within_the_pool()
             for number, event in enumerate(events):
                 content = event.raw
@@ -132,12 +130,12 @@ class _Stream:
                     self._is_done = True
                 elif event.data is not None:
                     content = self._read(event)
-                await self._write(content)
+                await self._exchange.stream(content)
             if events:
                 await self._stay_within_the_pool()
         if not self._is_done:
             raise UpstreamError('The model server ended its stream before it was complete.')
-        await self._send({'type': 'http.response.body', 'body': b''})
+        await self._exchange.end()
 
     async def _stay_within_the_pool(self) -> None:
         """Raises PoolExhausted when what the stream costs by now was not held for, and cannot be."""
@@ -148,8 +146,8 @@ class _Stream:
         """Tell the caller in the stream that it ends here; what was generated is charged."""
         if not self._is_done:
             await _settled(self._settling, _outcome(error, 'upstream_error_midstream'), error.status)
-            await self._write(b'data: ' + errors.body(error) + b'\n\n')
-        await self._send({'type': 'http.response.body', 'body': b''})
+            await self._exchange.stream(b'data: ' + errors.body(error) + b'\n\n')
+        await self._exchange.end()
 
     async def _events(self, answer: Answer) -> AsyncIterator[tuple[bytes, list[Event]]]:
         """What came at once: first events of nothing but text, as their bytes, then those to look at one by one."""
@@ -209,24 +207,11 @@ class _Stream:
                 has_reported = True
         return has_reported
 
-    async def _write(self, content: bytes) -> None:
-        if not self.has_started:
-            self.has_started = True
-            fields = {
-                'content-type': 'text/event-stream; charset=utf-8',
-                'cache-control': 'no-cache',
-                'x-accel-buffering': 'no',
-                'x-request-id': self._call.held.request_id,
-            }
-            await errors.start(self._send, 200, fields)
-        if content:
-            await self._send({'type': 'http.response.body', 'body': content, 'more_body': True})
-
 
 def _chunk(event: Event) -> dict[str, Any] | None:
     """The object that the event carries, if it does."""
     try:
-        found = json.loads(event.data or '')
+        found = json_text.load(event.data or '')
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
@@ -246,13 +231,12 @@ def _without_key(content: bytes, call: Call) -> bytes:
 
 
 async def _read(answer: Answer, settling: Settling) -> bytes:
+    if (whole := answer.whole()) is not None:
+        settling.first_byte()
+        return whole
     content = bytearray()
-    stated = answer.headers.get('content-length', '')
-    length = int(stated) if stated.isdecimal() else -1
     while (chunk := await answer.read()) is not None:
         settling.first_byte()
-        if not content and len(chunk) == length:
-            return chunk
         content += chunk
         if len(content) > MAX_JSON_BYTES:
             raise UpstreamError('The model server answered with more than can be passed on.')

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -24,21 +23,19 @@ from lumen.gateway.admission import Admission, find_model
 from lumen.gateway.auth import Authenticator
 from lumen.gateway.body import MEGABYTE, Disconnected
 from lumen.gateway.calls import Calls
+from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.operations import Operation, route_of
 from lumen.gateway.relay import Relay
 from lumen.gateway.upstream import Upstream
+from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ledger
 from lumen.ledger.ledger import SettingsSource
 
 log = structlog.get_logger()
 
 GRACE_SECONDS = 30.0
-BODY_IS_THERE = 'lumen.body_is_there'
-"""What Lumen's own server adds to a request: a function that says whether its whole body has come."""
-
-HOST = re.compile(r'[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?')
 OWNER = 'lumen'
 CREATED = 1_700_000_000
 """OpenAI's model objects state when a model was made; nobody knows, and clients insist on a number."""
@@ -77,101 +74,88 @@ class Gateway:
         """Answer one HTTP request below `/v1`."""
         if scope['type'] != 'http':
             raise RuntimeError(f'/v1 speaks HTTP, not {scope["type"]}')
-        request_id = self._new_id()
-        has_begun = False
-
-        async def tracked(message: Any) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
+        exchange = Exchange(self._new_id(), scope, receive, send)
         try:
-            await self._route(request_id, scope, receive, tracked)
+            await self._route(exchange)
         except DatabaseUnavailable as error:
-            log.error('the database failed a call', request_id=request_id, error=str(error))
-            if not has_begun:
-                await errors.respond(send, request_id, error, {'retry-after': '5'})
+            log.error('the database failed a call', request_id=exchange.request_id, error=str(error))
+            if not exchange.has_begun:
+                await exchange.refuse(error, {'retry-after': '5'})
         except LumenError as error:
-            await errors.respond(send, request_id, error)
+            await exchange.refuse(error)
         except Disconnected:
-            log.info('the caller left before the request was complete', request_id=request_id)
+            log.info('the caller left before the request was complete', request_id=exchange.request_id)
         except Exception:
-            log.exception('a call failed', request_id=request_id)
-            if has_begun:
+            log.exception('a call failed', request_id=exchange.request_id)
+            if exchange.has_begun:
                 raise  # the server closes the connection, so that a part is not taken for the whole
-            await errors.respond(send, request_id, LumenError('Something went wrong inside Lumen.'))
+            await exchange.refuse(LumenError('Something went wrong inside Lumen.'))
 
     def _new_id(self) -> str:
         """Later ones are greater, so that indexes grow at their end and not all over."""
         return f'req_{time.time_ns() // 1000:014x}{self._random.getrandbits(72):018x}'
 
-    async def _route(self, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _route(self, exchange: Exchange) -> None:
         if self._is_stopping:
             raise LumenError('Lumen is shutting down.', code='unavailable', status=503)
-        path: str = scope['path']
-        method: str = scope['method']
-        route, name = route_of(path)
+        route, name = route_of(exchange.path)
         if route is None:
-            raise NotFound(f'There is no {method} {path[:200]} here.', code='unknown_url')
-        _allow(method, route.method)
+            raise NotFound(f'There is no {exchange.method} {exchange.path[:200]} here.', code='unknown_url')
+        if exchange.method != route.method:
+            _allow(exchange.method, route.method)
         if route.operation is not None:
-            await self._call(route.operation, request_id, scope, receive, send)
+            await self._call(route.operation, exchange)
         elif route.path.endswith('{id}'):
-            await self._model(request_id, scope, send, name)
+            await self._model(exchange, name)
         else:
-            await self._models(request_id, scope, send)
+            await self._models(exchange)
 
-    async def _call(self, operation: Operation, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope['headers'])
-        max_bytes = self._configuration.current.api.max_body_mb * MEGABYTE
-        identity = await self._authenticator.identify(scope['headers'])
-        is_there = (scope.get('extensions') or {}).get(BODY_IS_THERE)
-        body = request_body.parse(
-            await request_body.read(receive, headers, max_bytes, is_there=is_there is not None and is_there())
-        )
+    async def _call(self, operation: Operation, exchange: Exchange) -> None:
+        identity = await self._identity(exchange)
+        body = request_body.parse(await exchange.body(self._configuration.current.api.max_body_mb * MEGABYTE))
         operation.check(body)
-
-        async def work(has_left: Callable[[], bool]) -> None:
-            settings = self._configuration.current
-            call = await self._admission.admit(
-                operation,
-                body,
-                request_id=request_id,
-                identity=identity,
-                settings=settings,
-                site=settings.app.url.rstrip('/') or _site(scope, headers),
+        direct = exchange.direct
+        if direct is None:
+            await self._calls.beside(
+                exchange.receive, lambda has_left: self._serve(operation, body, identity, exchange, has_left)
             )
-            await self._relay.run(call, send, has_left)
+            return
+        with self._calls.here(direct) as here:
+            await self._serve(operation, body, identity, exchange, here.has_left)
 
-        await self._calls.run(scope, receive, work)
+    async def _serve(
+        self,
+        operation: Operation,
+        body: dict[str, Any],
+        identity: KeyIdentity,
+        exchange: Exchange,
+        has_left: Callable[[], bool],
+    ) -> None:
+        call = await self._admission.admit(operation, body, exchange, identity, self._configuration.current)
+        await self._relay.run(call, exchange, has_left)
 
-    async def _models(self, request_id: str, scope: Scope, send: Send) -> None:
-        identity = await self._authenticator.identify(scope['headers'])
+    async def _models(self, exchange: Exchange) -> None:
+        identity = await self._identity(exchange)
         visible = access.visible(self._configuration.current, identity.kind, identity.handle)
-        await _json(send, request_id, {'object': 'list', 'data': [_described(model) for model in visible]})
+        await _json(exchange, {'object': 'list', 'data': [_described(model) for model in visible]})
 
-    async def _model(self, request_id: str, scope: Scope, send: Send, name: str) -> None:
-        identity = await self._authenticator.identify(scope['headers'])
-        await _json(send, request_id, _described(find_model(self._configuration.current, identity, name)))
+    async def _model(self, exchange: Exchange, name: str) -> None:
+        identity = await self._identity(exchange)
+        await _json(exchange, _described(find_model(self._configuration.current, identity, name)))
+
+    async def _identity(self, exchange: Exchange) -> KeyIdentity:
+        found = self._authenticator.recall(exchange.headers)
+        return found if found is not None else await self._authenticator.identify(exchange.headers)
 
 
 def _described(model: Model) -> dict[str, Any]:
     return {'id': model.name, 'object': 'model', 'created': CREATED, 'owned_by': OWNER}
 
 
-async def _json(send: Send, request_id: str, content: dict[str, Any]) -> None:
-    await errors.answer(send, request_id, 200, json.dumps(content, ensure_ascii=False).encode())
+async def _json(exchange: Exchange, content: dict[str, Any]) -> None:
+    await exchange.answer(200, json.dumps(content, ensure_ascii=False).encode())
 
 
 def _allow(method: str, allowed: str) -> None:
     if method != allowed and not (allowed == 'GET' and method == 'HEAD'):
         raise errors.MethodNotAllowed(f'{method} is not possible here; use {allowed}.', allowed)
-
-
-def _site(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
-    """Where this request itself came to, as good a guess as any where no `app.url` says it. Empty when unclear.
-
-    Headers that a proxy would add are not believed: anybody can send them.
-    """
-    host = headers.get(b'host', b'').decode('latin-1')
-    return f'{scope["scheme"]}://{host}' if HOST.fullmatch(host) else ''

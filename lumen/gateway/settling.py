@@ -42,7 +42,7 @@ class Settling:
         self._started = time.monotonic_ns()
         self._first_byte: int | None = None
         self._settled: Future[Settled] | None = None
-        self._paid_tokens = self._tokens_paid_by(call.held.amount)
+        self._paid_tokens = self._tokens_paid_by(call.held.amount) if call.streamed else None
         self._is_at_the_limit = False
 
     @property

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 import structlog
+from pydantic import SecretStr
 
 from lumen.config.settings import Endpoint
 from lumen.gateway import http1
 from lumen.gateway.builtin import BuiltinServer
-from lumen.gateway.errors import UpstreamError, UpstreamTimeout
-from lumen.gateway.http1_connection import Broken, Response, TimedOut
+from lumen.gateway.http1_connection import Broken
 
 log = structlog.get_logger()
 
@@ -27,6 +28,9 @@ class Answer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]: ...
+
+    def whole(self) -> bytes | None:
+        """The body if all of it has come and nobody has read of it, or None."""
 
     async def read(self) -> bytes | None:
         """What came of its body since the last time; None at its end.
@@ -62,45 +66,21 @@ class Upstream:
         if self._client is None:
             raise RuntimeError('not started')
         try:
-            return _HttpAnswer(
-                await self._client.post(
-                    endpoint.url.rstrip('/') + path,
-                    _headers(endpoint),
-                    content,
-                    connect_seconds=endpoint.connect_timeout_seconds,
-                    idle_seconds=endpoint.idle_timeout_seconds,
-                    on_sent=on_sent,
-                )
-            )
-        except (Broken, TimedOut, ValueError) as error:  # ValueError: no such address, no key
-            raise _failure(error) from None
+            request = _request(endpoint.url, path, endpoint.api_key)
+        except ValueError:
+            log.error('an endpoint cannot be asked: its address or its key is no valid one')
+            raise Broken from None
+        return await self._client.post(
+            request,
+            content,
+            connect_seconds=endpoint.connect_timeout_seconds,
+            idle_seconds=endpoint.idle_timeout_seconds,
+            on_sent=on_sent,
+        )
 
 
-class _HttpAnswer:
-    def __init__(self, response: Response):
-        self._response = response
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-
-    async def read(self) -> bytes | None:
-        try:
-            return await self._response.read()
-        except (Broken, TimedOut) as error:
-            raise _failure(error) from None
-
-    def close(self) -> None:
-        self._response.close()
-
-
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    if endpoint.api_key is None:
-        return HEADERS
-    return HEADERS | {'authorization': f'Bearer {endpoint.api_key.get_secret_value()}'}
-
-
-def _failure(error: Exception) -> UpstreamError:
-    if isinstance(error, TimedOut):
-        return UpstreamTimeout()
-    if isinstance(error, ValueError):
-        log.error('an endpoint cannot be asked: its address or its key is no valid one')
-    return UpstreamError('The model server cannot be reached, or broke off.')
+@lru_cache(maxsize=4096)
+def _request(url: str, path: str, api_key: SecretStr | None) -> http1.Request:
+    """Raises ValueError for an address that is none or a key that no header can hold."""
+    headers = HEADERS if api_key is None else HEADERS | {'authorization': f'Bearer {api_key.get_secret_value()}'}
+    return http1.request(url.rstrip('/') + path, headers)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from lumen.config.settings import Model
 from lumen.gateway.bounds import FREE_CONTEXT, Bound
@@ -17,12 +16,12 @@ NONSENSE = 10
 One of less, beyond the bound, is believed: the endpoint exceeded it.
 """
 
-TEXTS = ('content', 'reasoning', 'reasoning_content', 'refusal', 'text')
-GENERATED = re.compile(rb'"(?:%b|name|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"' % '|'.join(TEXTS).encode())
+TEXTS = frozenset({'content', 'reasoning', 'reasoning_content', 'refusal', 'text'})
+NAMES = '|'.join(sorted(TEXTS)).encode()
+GENERATED = re.compile(rb'"(?:%b|name|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"' % NAMES)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of a whole call."""
 
     input_tokens: int
@@ -61,9 +60,13 @@ def generated_bytes(answer: dict[str, Any]) -> int:
             continue
         part = choice.get('delta') or choice.get('message') or choice
         if isinstance(part, dict):
-            total += sum(_length(part.get(name)) for name in TEXTS)
-            total += _calls_length(part.get('tool_calls'))
-            total += _calls_length([{'function': part.get('function_call')}])
+            for name, value in part.items():
+                if name in TEXTS:
+                    total += _length(value)
+                elif name == 'tool_calls':
+                    total += _calls_length(value)
+                elif name == 'function_call':
+                    total += _calls_length([{'function': value}])
     return total
 
 
@@ -89,4 +92,6 @@ def _calls_length(calls: Any) -> int:
 
 
 def _length(text: Any) -> int:
-    return len(text.encode('utf-8', 'surrogatepass')) if isinstance(text, str) else 0
+    if not isinstance(text, str):
+        return 0
+    return len(text) if text.isascii() else len(text.encode('utf-8', 'surrogatepass'))

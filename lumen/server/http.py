@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from lumen.server.cycle import Connection, Cycle
 from lumen.server.dispatcher import error
 
-WHEN_GONE = 'lumen.when_gone'
-"""An extension of ASGI: a function that takes what to call when the connection is lost, None for nothing any more."""
-
-BODY_IS_THERE = 'lumen.body_is_there'
-"""Another: a function that says whether the whole body of the request has come, so that nobody waits for it."""
+DIRECT = 'lumen.direct'
+"""An extension of ASGI: the exchange itself, of which an app may ask and by which it may answer in fewer steps."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """The address and all headers of one request."""
@@ -28,7 +28,7 @@ class HeadTooLarge(Exception):
     """Raised inside the parser, which ends it; uvicorn then calls `send_400_response`."""
 
 
-class Http(HttpToolsProtocol):
+class Http(Connection):
     """One connection.
 
     The parser gathers a header, however long, before it hands it over. So bytes are counted twice: those of headers
@@ -37,21 +37,29 @@ class Http(HttpToolsProtocol):
     caller would never see the answer.
     """
 
+    cycle: Cycle
     _is_in_head = False
     _is_refused = False
-    _is_lost = False
-    _callback: Callable[[], None] | None = None
+    _is_upgrading = False
     _has_progressed = False
     _head_bytes = 0
     _gathered_bytes = 0
     _discarded_bytes = 0
+    _idle_since = 0.0
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             self._discard(data)
             return
         self._has_progressed = False
-        super().data_received(data)
+        self._idle_since = 0.0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response('')
+        except httptools.HttpParserUpgrade:
+            if self._is_upgrading:
+                self.handle_websocket_upgrade()
         if self._has_progressed:
             self._gathered_bytes = 0
         elif not self._is_refused:
@@ -61,47 +69,92 @@ class Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._is_lost = True
-        if self._callback is not None:
-            self._callback()
-
-    def when_gone(self, callback: Callable[[], None] | None) -> None:
-        """Call this, nothing or something else, once the caller is gone. One request runs on a connection at a time."""
-        self._callback = callback
-        if callback is not None and self._is_lost:
-            callback()
-
-    def is_body_there(self) -> bool:
-        """Whether the whole body of the request that is being answered has come."""
-        return not self.cycle.more_body
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope['extensions'] = {WHEN_GONE: self.when_gone, BODY_IS_THERE: self.is_body_there}  # type: ignore[dict-item]  # ours
         self._is_in_head = self._has_progressed = True
         self._head_bytes = self._discarded_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + len(b': \r\n'))
-        super().on_header(name, value)
+        self._head_bytes += len(name) + len(value) + len(b': \r\n')
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge
+        name = name.lower()
+        if name == b'expect' and value.lower() == b'100-continue':
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        before = self.cycle
-        super().on_headers_complete()
-        if self.cycle is not before:
-            self.cycle.transport = Corked(self.transport, self.loop)  # type: ignore[assignment]  # what it calls of it
+        parser, scope = self.parser, self.scope
         self._is_in_head = False
         self._has_progressed = True
+        scope['method'] = parser.get_method().decode('ascii')
+        self._is_upgrading = parser.should_upgrade() and self._should_upgrade()
+        if self._is_upgrading:
+            return
+        version = parser.get_http_version()
+        scope['http_version'] = version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode('ascii')
+        scope['path'] = unquote(path) if '%' in path else path
+        scope['raw_path'] = url.path
+        scope['query_string'] = url.query or b''
+        before = self.cycle
+        cycle = self.cycle = Cycle(self, keep_alive=version != '1.0' and parser.should_keep_alive())
+        scope['extensions'] = {DIRECT: cycle}  # type: ignore[dict-item]  # ours
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:  # the next request of a caller who did not wait for the answer
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._has_progressed = True
-        if self.cycle.response_complete:
+        cycle = self.cycle
+        if self._is_upgrading:
+            return
+        if cycle.response_complete:
             self._discard(body)
-        super().on_body(body)
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        cycle = self.cycle
+        if not self._is_upgrading and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def timeout_keep_alive_handler(self) -> None:
+        """One timer a connection, set anew when it goes off too early: setting it at each request would cost more."""
+        idle = self.loop.time() - self._idle_since if self._idle_since else 0.0
+        left = self.timeout_keep_alive - idle
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def shutdown(self) -> None:
         """Told to stop: calls in flight finish, but one whose body is still coming never began."""
@@ -109,6 +162,9 @@ class Http(HttpToolsProtocol):
             self.transport.close()
         else:
             super().shutdown()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.tasks.add(self.loop.create_task(cycle.run_asgi(app)))
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read. `msg` is uvicorn's; the answer has our shape and says what is wrong."""
@@ -142,37 +198,3 @@ class Http(HttpToolsProtocol):
         self._discarded_bytes += len(data)
         if self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.close()
-
-
-class Corked:
-    """A transport as the answer to one request writes to it: the head goes out together with what follows at once."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
-        self._transport = transport
-        self._loop = loop
-        self._head = b''
-        self._flushing: asyncio.Handle | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._flushing is None:
-            self._head = data
-            self._flushing = self._loop.call_soon(self._flush)
-        elif self._head:
-            data, self._head = self._head + data, b''
-            self._flushing.cancel()
-            self._transport.write(data)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def _flush(self) -> None:
-        if self._head:
-            head, self._head = self._head, b''
-            if not self._transport.is_closing():  # the caller may have left since
-                self._transport.write(head)

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from lumen.gateway.http1 import Client, target
-from lumen.gateway.http1_connection import HIGH_WATER, Broken, Response, TimedOut
+from lumen.gateway import http1
+from lumen.gateway.errors import UpstreamTimeout
+from lumen.gateway.http1 import Client
+from lumen.gateway.http1_connection import HIGH_WATER, Broken, Response
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 WHOLE = b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
@@ -48,7 +50,8 @@ async def client() -> AsyncIterator[Client]:
 
 async def post(client: Client, url: str, content: bytes = b'{}', *, idle: float = 5) -> Response:
     headers = {'content-type': 'application/json'}
-    return await client.post(url, headers, content, connect_seconds=5, idle_seconds=idle, on_sent=lambda: None)
+    asked = http1.request(url, headers)
+    return await client.post(asked, content, connect_seconds=5, idle_seconds=idle, on_sent=lambda: None)
 
 
 async def body(response: Response) -> bytes:
@@ -175,7 +178,7 @@ async def test_who_stalls_is_waited_for_so_long(client: Client):
 
     async with serving(serve) as url:
         response = await post(client, url, idle=0.2)
-        with pytest.raises(TimedOut):
+        with pytest.raises(UpstreamTimeout):
             await body(response)
         stalled.set()
 
@@ -243,11 +246,22 @@ async def test_who_leaves_closes_the_connection(client: Client):
 )
 def test_an_address_that_is_none_is_refused(url: str):
     with pytest.raises(ValueError):  # noqa: PT011 - whatever it says, it is not shown
-        target(url)
+        http1.request(url, {})
 
 
-async def test_a_header_that_would_be_two_is_refused(client: Client):
+def test_a_header_that_would_be_two_is_refused():
     with pytest.raises(ValueError, match='not a header'):
-        await client.post(
-            'http://127.0.0.1:1/', {'a': 'b\r\nc: d'}, b'', connect_seconds=1, idle_seconds=1, on_sent=lambda: None
-        )
+        http1.request('http://127.0.0.1:1/', {'a': 'b\r\nc: d'})
+
+
+async def test_a_shorter_wait_on_a_kept_connection_is_not_as_long_as_the_one_before(client: Client):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(WHOLE)
+        await reader.read()  # and never answers again
+
+    async with serving(serve) as url:
+        assert await body(await post(client, url, idle=60)) == b'ok'
+        async with asyncio.timeout(10):
+            with pytest.raises(UpstreamTimeout):
+                await post(client, url, idle=0.1)

@@ -255,7 +255,7 @@ def test_a_body_that_stops_coming_holds_nothing_and_is_given_up(small: Running):
         return await asyncio.get_running_loop().create_future()
 
     with pytest.raises(TooSlow) as given_up:
-        asyncio.run(request_body.read(silent, {}, 100, idle_seconds=0.01))
+        asyncio.run(request_body.read(silent, 100, idle_seconds=0.01))
     assert (given_up.value.status, given_up.value.code) == (408, 'request_timeout')
 
     head = f'POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {small.key}\r\ncontent-length: 500\r\n\r\n'

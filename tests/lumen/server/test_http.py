@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from lumen.server.http import Corked
+from lumen.server.cycle import Corked
 
 
 class Caller(asyncio.Protocol):

@@ -1,0 +1,149 @@
+"""One HTTP request and its answer: over ASGI, or straight from the connection where Lumen's own server runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from lumen.errors import LumenError
+from lumen.gateway import body as request_body
+from lumen.gateway import errors
+
+DIRECT = 'lumen.direct'
+"""The extension of ASGI that `lumen.server.http` has; no import, for the gateway runs on any other server, too."""
+
+
+HOST = re.compile(r'[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?')
+
+
+class Direct(Protocol):
+    """The connection itself: what takes ASGI several messages and tasks is a call of it."""
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether more was written than the caller takes."""
+
+    def whole_body(self) -> bytes | None:
+        """The body of the request if all of it has come."""
+
+    def when_gone(self, callback: Callable[[], None] | None) -> None:
+        """Call this, nothing or something else, once the caller is gone."""
+
+    def answer(self, status: int, fields: Mapping[str, str], content: bytes) -> None:
+        """Write a whole answer."""
+
+    def start(self, status: int, fields: Mapping[str, str], content: bytes) -> None:
+        """Write the head of an answer of unknown length, and the first of it."""
+
+    def write(self, content: bytes) -> None:
+        """Write some of it."""
+
+    def end(self) -> None:
+        """Write that this was all."""
+
+    async def drain(self) -> None:
+        """Wait until the caller has taken enough of what was written, or is gone."""
+
+
+class Exchange:
+    """What the gateway needs of a request, and how it answers."""
+
+    __slots__ = ('direct', 'has_begun', 'headers', 'method', 'path', 'receive', 'request_id', 'scope', 'send')
+
+    def __init__(self, request_id: str, scope: Scope, receive: Receive, send: Send):
+        self.request_id = request_id
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.method: str = scope['method']
+        self.path: str = scope['path']
+        self.headers: list[tuple[bytes, bytes]] = scope['headers']
+        self.has_begun = False
+        extensions = scope.get('extensions')
+        self.direct: Direct | None = extensions.get(DIRECT) if extensions else None
+
+    async def body(self, max_bytes: int) -> bytes:
+        """The body of the request. Raises TooLarge, at once where its length says so, TooSlow or Disconnected."""
+        if self.direct is not None and (content := self.direct.whole_body()) is not None:
+            if len(content) > max_bytes:
+                raise request_body.too_large(max_bytes)
+            return content
+        for name, value in self.headers:
+            if name == b'content-length' and value.isdigit() and int(value) > max_bytes:
+                raise request_body.too_large(max_bytes)
+        return await request_body.read(self.receive, max_bytes)
+
+    async def answer(
+        self,
+        status: int,
+        content: bytes,
+        more: Mapping[str, str] | None = None,
+        *,
+        content_type: str = 'application/json',
+    ) -> None:
+        """Send a whole answer."""
+        fields = {
+            'content-type': content_type,
+            'content-length': str(len(content)),
+            'x-request-id': self.request_id,
+        }
+        if more:
+            fields |= more
+        self.has_begun = True
+        if self.direct is not None:
+            self.direct.answer(status, fields, content)
+        else:
+            await self._head(status, fields)
+            await self.send({'type': 'http.response.body', 'body': content})
+
+    async def refuse(self, error: LumenError, more: Mapping[str, str] | None = None) -> None:
+        """Send the error as the whole answer."""
+        await self.answer(error.status, errors.body(error), errors.headers(error) | dict(more or {}))
+
+    async def stream(self, content: bytes) -> None:
+        """Send some of a stream of events; with the first of it goes the head of the answer."""
+        begins, self.has_begun = not self.has_begun, True
+        direct = self.direct
+        if direct is None:
+            if begins:
+                await self._head(200, self._stream_fields())
+            if content:
+                await self.send({'type': 'http.response.body', 'body': content, 'more_body': True})
+            return
+        if begins:
+            direct.start(200, self._stream_fields(), content)
+        elif content:
+            direct.write(content)
+        if direct.is_write_paused:
+            await direct.drain()
+
+    async def end(self) -> None:
+        """End a stream."""
+        if self.direct is not None:
+            self.direct.end()
+        else:
+            await self.send({'type': 'http.response.body', 'body': b''})
+
+    def site(self) -> str:
+        """Where this request itself came to, as good a guess as any where no `app.url` says it. Empty when unclear.
+
+        Headers that a proxy would add are not believed: anybody can send them.
+        """
+        host = dict(self.headers).get(b'host', b'').decode('latin-1')
+        return f'{self.scope["scheme"]}://{host}' if HOST.fullmatch(host) else ''
+
+    def _stream_fields(self) -> dict[str, str]:
+        return {
+            'content-type': 'text/event-stream; charset=utf-8',
+            'cache-control': 'no-cache',
+            'x-accel-buffering': 'no',
+            'x-request-id': self.request_id,
+        }
+
+    async def _head(self, status: int, fields: Mapping[str, str]) -> None:
+        encoded = [(name.encode('latin-1'), value.encode('latin-1', 'replace')) for name, value in fields.items()]
+        message: dict[str, Any] = {'type': 'http.response.start', 'status': status, 'headers': encoded}
+        await self.send(message)
