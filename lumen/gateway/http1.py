@@ -14,7 +14,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from lumen.gateway.errors import UpstreamTimeout
-from lumen.gateway.http1_connection import SLICE, Broken, Connection, Origin, Response, Stale
+from lumen.gateway.http1_connection import Connection, Origin
+from lumen.gateway.http1_response import SLICE, Broken, Response, Stale
 
 MAX_IDLE = 512
 """Connections a server that are kept for later calls."""

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from lumen.config.settings import Endpoint
 from lumen.gateway import http1
 from lumen.gateway.builtin import BuiltinServer
-from lumen.gateway.http1_connection import Broken
+from lumen.gateway.http1_response import Broken
 
 log = structlog.get_logger()
 

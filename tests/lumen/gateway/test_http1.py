@@ -9,7 +9,7 @@ import pytest
 from lumen.gateway import http1
 from lumen.gateway.errors import UpstreamTimeout
 from lumen.gateway.http1 import Client
-from lumen.gateway.http1_connection import HIGH_WATER, Broken, Response
+from lumen.gateway.http1_response import HIGH_WATER, Broken, Response
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 WHOLE = b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'

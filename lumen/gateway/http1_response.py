@@ -1,0 +1,176 @@
+"""The answer that a model server is giving on a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from lumen.gateway.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from lumen.gateway.http1_connection import Connection
+
+MAX_HEAD_BYTES = 64 * 1024
+HIGH_WATER = 64 * 1024
+"""So many bytes may wait for their reader before no more are taken from the socket."""
+
+SLICE = 256 * 1024
+"""Of a large request so much is written at once."""
+
+
+class Broken(UpstreamError):
+    """The server cannot be reached, broke off, or does not speak HTTP. The `reason` is not for callers."""
+
+    def __init__(self, reason: str = ''):
+        super().__init__('The model server cannot be reached, or broke off.')
+        self.reason = reason
+
+
+class Stale(Broken):
+    """The server closed a connection before the first byte of an answer."""
+
+
+class Response:
+    """An answer. `chunks` gives its body as it comes; `close` breaks off what has not come yet."""
+
+    def __init__(self, connection: Connection, idle_seconds: float):
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.is_final = False
+        self._connection = connection
+        self._loop = connection.loop
+        self._idle_seconds = idle_seconds
+        self._last = self._loop.time()
+        self._waiter: asyncio.Future[None] | None = None
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._head_bytes = 0
+        self._failure: Exception | None = None
+        self._is_complete = False
+        self._keeps_alive = False
+        self._is_closed = False
+        self._has_been_read = False
+
+    async def send(self, head: bytes, content: bytes) -> None:
+        """Write a large request as fast as the server takes it."""
+        self._connection.write(head)
+        for start in range(0, len(content), SLICE):
+            if self._failure is not None:
+                return  # `head` says so
+            self._connection.write(content[start : start + SLICE])
+            if (may_write := self._connection.may_write) is not None:
+                await may_write.wait()
+            self.touched()
+
+    async def head(self) -> None:
+        """Wait for the status and the headers."""
+        while not self.is_final:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+
+    async def read(self) -> bytes | None:
+        """All bytes of the body that came since the last time; None at its end."""
+        while not self._waiting:
+            if self._failure is not None:
+                raise self._failure
+            if self._is_complete:
+                return None
+            await self._wait()
+        chunk = self._waiting[0] if len(self._waiting) == 1 else b''.join(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._has_been_read = True
+        self._connection.resume()
+        return chunk
+
+    def whole(self) -> bytes | None:
+        """The body if all of it has come and nobody has read of it, or None."""
+        if not self._is_complete or self._has_been_read:
+            return None
+        self._has_been_read = True
+        chunk = self._waiting[0] if len(self._waiting) == 1 else b''.join(self._waiting)
+        self._waiting.clear()
+        return chunk
+
+    def close(self) -> None:
+        """Give the connection back if the answer is complete, break it off otherwise."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._connection.end(keep=self._is_complete and self._keeps_alive)
+
+    def touched(self) -> None:
+        self._last = self._loop.time()
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        if self._is_complete:
+            self._keeps_alive = False
+            return
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.fail(Broken('its headers are too large'))
+            self._connection.abort()
+            return
+        self.headers[name.decode('latin-1').lower()] = value.decode('latin-1')
+
+    def head_complete(self, status: int) -> None:
+        if self._is_complete:
+            return
+        if 100 <= status < 200:
+            self.headers.clear()
+            return
+        if self.headers.get('content-encoding', 'identity').strip().lower() != 'identity':
+            self.fail(Broken('it compresses, though it was asked not to'))
+            return
+        self.status = status
+        self.is_final = True
+        self._wake()
+
+    def add(self, body: bytes) -> None:
+        if self._is_complete:  # more than it said it would send
+            self._keeps_alive = False
+            return
+        self._waiting.append(body)
+        self._waiting_bytes += len(body)
+        if self._waiting_bytes > HIGH_WATER:
+            self._connection.pause()
+        self._wake()
+
+    def complete(self, *, keeps_alive: bool) -> None:
+        self._is_complete = True
+        self._keeps_alive = keeps_alive
+        self._wake()
+
+    def ended(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        is_delimited = 'content-length' in self.headers or 'transfer-encoding' in self.headers
+        if not self._is_complete and self.is_final and not is_delimited and error is None:
+            self.complete(keeps_alive=False)  # an answer of which only the end of the connection tells the end
+        elif not self._is_complete:
+            self.fail(Broken('it broke off') if self._connection.has_answered else Stale('it broke off'))
+
+    def fail(self, error: Exception) -> None:
+        if self._is_complete:  # what came behind it does not make it worse, but nobody knows what else comes
+            self._keeps_alive = False
+        elif self._failure is None:
+            self._failure = error
+        self._connection.resume_writing()
+        self._wake()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        self._last = self._loop.time()  # a reader who was slow is not the server's stalling
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def due(self) -> float:
+        """When it has been waited for long enough, by the loop's clock. Nobody may be kept waiting now."""
+        is_awaited = self._waiter is not None or self._connection.may_write is not None
+        last = self._last if is_awaited else self._loop.time()
+        return last + self._idle_seconds
