@@ -9,6 +9,7 @@ from lumen.gateway.bounds import Bound
 
 TOKENS_PER_BYTE = 0.25
 OUTPUT_TOKENS = 256.0
+MOST = 2**53
 WEIGHT = 0.1
 """How much one call moves the average."""
 
@@ -42,6 +43,11 @@ class Expectation:
     def tokens_of(self, model: str, output_bytes: int) -> int:
         """How many tokens so many bytes of generated text probably are."""
         return math.ceil(output_bytes * self._of(model).output_tokens_per_byte)
+
+    def bytes_of(self, model: str, tokens: int) -> int:
+        """How many bytes of generated text so many tokens probably are."""
+        per_byte = self._of(model).output_tokens_per_byte
+        return math.floor(min(tokens, MOST) / per_byte) if per_byte else MOST
 
     def learn(self, model: str, bound: Bound, input_tokens: int, output_tokens: int, output_bytes: int) -> None:
         """Take in what a model server reported for a whole call."""

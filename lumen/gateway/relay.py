@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +17,7 @@ from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.hiding import without_usage
 from lumen.gateway.settling import Settling
-from lumen.gateway.sse import Event, EventTooLarge, Parser, plain_length
+from lumen.gateway.sse import PLAIN, Event, EventTooLarge, Parser, is_one_line, plain_length
 from lumen.gateway.upstream import Answer, Upstream
 from lumen.ledger import Ledger
 from lumen.waking import awaitable
@@ -111,36 +111,30 @@ class _Stream:
         self._exchange = exchange
         self._parser = Parser()
         self._is_done = False
+        self._fault = ''
 
     async def relay(self, answer: Answer) -> None:
-        arriving = self._events(answer)
-        async for plain, events in arriving:
-            self._settling.first_byte()
+        settling, stream = self._settling, self._exchange.stream
+        while (arrived := await self._next(answer)) is not None:
+            plain, events = arrived
+            settling.first_byte()
             if plain:
-                if not self._is_done:
-                    self._settling.generated(usage.generated_bytes_in(plain))
-                await self._exchange.stream(plain)
-                await self._stay_within_the_pool()
+                await stream(plain)
             for number, event in enumerate(events):
                 content = event.raw
                 if event.data is not None and event.data.strip() == DONE:
-                    if not self._reports(events[number + 1 :]) and not self._settling.has_usage:
-                        events += await self._late(arriving)  # which this loop goes on to, too
-                    await _settled(self._settling, 'success', 200)
+                    if not self._reports(events[number + 1 :]) and not settling.has_usage:
+                        events += await self._late(answer)  # which this loop goes on to, too
+                    await _settled(settling, 'success', 200)
                     self._is_done = True
                 elif event.data is not None:
                     content = self._read(event)
-                await self._exchange.stream(content)
-            if events:
-                await self._stay_within_the_pool()
+                await stream(content)
+            if not self._is_done and settling.exceeds_hold and not await settling.extend():
+                raise PoolExhausted
         if not self._is_done:
             raise UpstreamError('The model server ended its stream before it was complete.')
         await self._exchange.end()
-
-    async def _stay_within_the_pool(self) -> None:
-        """Raises PoolExhausted when what the stream costs by now was not held for, and cannot be."""
-        if not self._is_done and self._settling.exceeds_hold and not await self._settling.extend():
-            raise PoolExhausted
 
     async def break_off(self, error: UpstreamError) -> None:
         """Tell the caller in the stream that it ends here; what was generated is charged."""
@@ -149,24 +143,44 @@ class _Stream:
             await self._exchange.stream(b'data: ' + errors.body(error) + b'\n\n')
         await self._exchange.end()
 
-    async def _events(self, answer: Answer) -> AsyncIterator[tuple[bytes, list[Event]]]:
-        """What came at once: first events of nothing but text, as their bytes, then those to look at one by one."""
+    async def _next(self, answer: Answer) -> tuple[bytes, list[Event]] | None:
+        """What came at once: first events of nothing but text, as their bytes, then those to look at one by one.
+
+        None at the end. Raises UpstreamError.
+        """
+        if self._fault:
+            raise UpstreamError(self._fault)
         parser = self._parser
-        while (chunk := await answer.read()) is not None:
-            plain, events, fault = b'', list[Event](), ''
-            if parser.is_between_events and (length := plain_length(chunk, *MARKS)):
-                plain, chunk = chunk[:length], chunk[length:]
+        plain, events = b'', list[Event]()
+        while not plain and not events:
+            chunk = await answer.read()
+            if chunk is None:
+                last = [event for last in parser.close() if (event := _ended(last)) is not None]
+                return (b'', last) if last else None
+            if parser.is_between_events:
+                plain, chunk = self._plain(chunk)
             try:
                 if chunk:
                     events.extend(parser.feed(chunk))
             except EventTooLarge as error:
-                fault = f'The model server sent {error}.'
-            if plain or events:
-                yield plain, events
-            if fault:
-                raise UpstreamError(fault)
-        if events := [event for last in parser.close() if (event := _ended(last)) is not None]:
-            yield b'', events
+                self._fault = f'The model server sent {error}.'
+                if not plain and not events:
+                    raise UpstreamError(self._fault) from None
+        return plain, events
+
+    def _plain(self, chunk: bytes) -> tuple[bytes, bytes]:
+        """The events at the start of `chunk` that are nothing but text, and the rest of it."""
+        if is_one_line(chunk):
+            generated = usage.generated_bytes_of_text(chunk[len(PLAIN) - 1 : -2])
+            if generated is None:
+                return b'', chunk
+            if not self._is_done:
+                self._settling.generated(generated)
+            return chunk, b''
+        length = plain_length(chunk, *MARKS)
+        if length and not self._is_done:
+            self._settling.generated(usage.generated_bytes_in(chunk[:length]))
+        return chunk[:length], chunk[length:]
 
     def _read(self, event: Event) -> bytes:
         """Note what the event says of usage; return it without what the caller did not ask for."""
@@ -187,12 +201,13 @@ class _Stream:
         # An event of usage alone goes whole: SDKs stumble over one that has a name or an id but no data.
         return without_usage(event.raw) if chunk.get('choices') else b''
 
-    async def _late(self, arriving: AsyncIterator[tuple[bytes, list[Event]]]) -> list[Event]:
+    async def _late(self, answer: Answer) -> list[Event]:
         """What comes behind `[DONE]` until it reports usage, the model server closes, or it has been waited for."""
         late: list[Event] = []
         with suppress(TimeoutError, UpstreamError):  # the answer is complete without it
             async with asyncio.timeout(LATE_USAGE_SECONDS):
-                async for plain, events in arriving:
+                while (arrived := await self._next(answer)) is not None:
+                    plain, events = arrived
                     late += [Event(plain, None), *events] if plain else events
                     if self._reports(events):
                         break

@@ -43,6 +43,7 @@ class Settling:
         self._first_byte: int | None = None
         self._settled: Future[Settled] | None = None
         self._paid_tokens = self._tokens_paid_by(call.held.amount) if call.streamed else None
+        self._paid_bytes = self._bytes_paid()
         self._is_at_the_limit = False
 
     @property
@@ -71,7 +72,7 @@ class Settling:
     @property
     def exceeds_hold(self) -> bool:
         """Whether what was generated until now probably costs more than is held for it."""
-        if self._paid_tokens is None:
+        if self._paid_tokens is None or (self._usage is None and self._output_bytes < self._paid_bytes):
             return False
         return (self._sure_output() if self._is_at_the_limit else self._likely_output()) > self._paid_tokens
 
@@ -82,6 +83,7 @@ class Settling:
         self._paid_tokens = self._tokens_paid_by(await self._ledger.extend(call.held, wanted))
         if self._paid_tokens is None:
             return True
+        self._paid_bytes = self._bytes_paid()
         self._is_at_the_limit = likely > self._paid_tokens
         return self._sure_output() <= self._paid_tokens
 
@@ -159,6 +161,11 @@ class Settling:
         if amount is None or self._call.held.unlimited or price.output == 0:
             return None
         return price.affordable_output_tokens(amount, self._input_tokens())
+
+    def _bytes_paid(self) -> int:
+        """So much text is paid for for sure, if tokens are as long as they were: nobody need look before."""
+        paid = self._paid_tokens
+        return 0 if paid is None else self._expectation.bytes_of(self._call.model.name, paid)
 
     def _learn(self, usage: Usage) -> None:
         """Only from what is complete: a part says nothing of how long answers are."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 BOM = b'\xef\xbb\xbf'
 PLAIN = b'data: {'
@@ -18,8 +18,7 @@ class EventTooLarge(ValueError):
     """An event of more than MAX_EVENT_BYTES, or a stream that has no events at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One block up to its blank line. `data` is None where a block has no data field (a comment, a heartbeat)."""
 
     raw: bytes
@@ -88,6 +87,11 @@ class Parser:
             self._at_start = False
             text = raw.removeprefix(BOM)
         return _event(raw, text)
+
+
+def is_one_line(chunk: bytes) -> bool:
+    """Whether `chunk`, which begins between events, is one event of one line of JSON."""
+    return chunk.startswith(PLAIN) and chunk.endswith(b'}\n\n') and chunk.count(b'\n') == 2 and b'\r' not in chunk
 
 
 def plain_length(chunk: bytes, *marks: re.Pattern[bytes]) -> int:

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any, NamedTuple, TypeGuard
 
+import msgspec
+
 from lumen.config.settings import Model
 from lumen.gateway.bounds import FREE_CONTEXT, Bound
 
@@ -26,6 +28,40 @@ class Usage(NamedTuple):
 
     input_tokens: int
     output_tokens: int
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    text: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta
+
+
+class _TextChunk(msgspec.Struct):
+    """What nearly all chunks of a stream are: some text. Whatever is shaped otherwise is looked at with patience."""
+
+    choices: list[_Choice]
+    usage: Any = None
+    error: Any = None
+
+
+_text_chunk = msgspec.json.Decoder(_TextChunk).decode
 
 
 def reported(answer: dict[str, Any]) -> Usage | None:
@@ -67,6 +103,27 @@ def generated_bytes(answer: dict[str, Any]) -> int:
                     total += _calls_length(value)
                 elif name == 'function_call':
                     total += _calls_length([{'function': value}])
+    return total
+
+
+def generated_bytes_of_text(chunk: bytes) -> int | None:
+    """The same of a chunk as JSON text; None when it is not known to be text alone, without usage or an error."""
+    try:
+        found = _text_chunk(chunk)
+    except (ValueError, RecursionError):
+        return None
+    if found.usage is not None or found.error is not None:
+        return None
+    total = 0
+    for choice in found.choices:
+        delta = choice.delta
+        for text in (delta.content, delta.reasoning, delta.reasoning_content, delta.refusal, delta.text):
+            if text:
+                total += len(text) if text.isascii() else len(text.encode())
+        if delta.tool_calls or delta.function_call:
+            for function in (*(call.function for call in delta.tool_calls or ()), delta.function_call):
+                if function is not None:
+                    total += _length(function.name) + _length(function.arguments)
     return total
 
 
