@@ -51,6 +51,9 @@ class Lane:
     """How much longer its rounds are."""
 
     bodies: tuple[str, ...] = ('whole', 'stream')
+    spread: float = 0
+    """Over so many seconds its connections begin, one after the other."""
+
     missing: str = ''
     """Why nothing can be measured."""
 
@@ -84,10 +87,13 @@ class Bench:
                 if target.running is not None:
                     self._processes.stop(target.running)
 
-    def measure(self, target: Target, connections: int, body: str, seconds: float) -> dict[str, float]:
+    def measure(
+        self, target: Target, connections: int, body: str, seconds: float, spread: float = 0
+    ) -> dict[str, float]:
         """One round of one target."""
         before = target.running.cpu_seconds() if target.running else 0.0
-        command = [self._load, target.port, connections, WARM_SECONDS, seconds, self._directory / body, target.keys]
+        warm = WARM_SECONDS + spread
+        command = [self._load, target.port, connections, warm, seconds, self._directory / body, target.keys, spread]
         found = json.loads(self._processes.run(command))
         if found['failures'] or found['ok'] != found['calls']:
             raise SystemExit(f'{target.name} failed: {found}')
@@ -130,7 +136,12 @@ class Bench:
         upstream = self._model(CHUNK_MS)
         direct = Target('direct', upstream, self._anybody, None)
         return Lane(
-            'streams', [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)], (STREAMS,), 4, ('stream',)
+            'streams',
+            [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)],
+            (STREAMS,),
+            4,
+            ('stream',),
+            spread=CHUNKS * CHUNK_MS / 1000,
         )
 
     def _peers(self) -> Lane:
@@ -194,7 +205,7 @@ def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dic
             taken: dict[str, list[dict[str, float]]] = {target.name: [] for target in lane.targets}
             for _ in range(rounds):
                 for target in lane.targets:
-                    taken[target.name].append(bench.measure(target, connections, body, seconds * lane.longer))
+                    taken[target.name].append(bench.measure(target, connections, body, seconds * lane.longer, lane.spread))
             for name, figures in taken.items():
                 middle = {figure: round(median(row[figure] for row in figures), 1) for figure in figures[0]}
                 rows.append({'target': name, 'connections': connections, 'answer': body} | middle)

@@ -1,9 +1,10 @@
 /* Calls as fast as they are answered, on a number of connections at once; what they took, as one line of JSON.
  *
- *   load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [PATH]
+ *   load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [SPREAD_SECONDS [PATH]]
  *
  * Each call takes the next line of KEY_FILE as its bearer token. Latencies are microseconds: of the whole answer, and
- * until the first byte behind its head. Calls that begin while it warms up are not counted.
+ * until the first byte behind its head. Calls that begin while it warms up are not counted. The connections begin one
+ * after the other, over SPREAD_SECONDS: callers do not move in step.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -154,7 +155,7 @@ static int ascending(const void *one, const void *other) {
 static unsigned at(unsigned *values, double share) { return counted ? values[(int)(share * (counted - 1))] : 0; }
 
 int main(int argc, char **argv) {
-    if (argc < 7) return fprintf(stderr, "load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [PATH]\n"), 2;
+    if (argc < 7) return fprintf(stderr, "load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [SPREAD_SECONDS [PATH]]\n"), 2;
     port = atoi(argv[1]);
     int count = atoi(argv[2]);
     body = contents(argv[5], &body_length);
@@ -162,7 +163,8 @@ int main(int argc, char **argv) {
     char *text = contents(argv[6], &length);
     keys = malloc((length / 2 + 2) * sizeof *keys);
     for (char *key = strtok(text, "\n"); key; key = strtok(NULL, "\n")) keys[key_count++] = key;
-    if (argc > 7) path = argv[7];
+    double spread = argc > 7 ? atof(argv[7]) * 1e6 : 0;
+    if (argc > 8) path = argv[8];
     latencies = malloc(MOST_CALLS * sizeof *latencies);
     first_bytes = malloc(MOST_CALLS * sizeof *first_bytes);
     connections = calloc(count, sizeof *connections);
@@ -171,11 +173,12 @@ int main(int argc, char **argv) {
     start = now_us();
     begin = start + (long long)(atof(argv[3]) * 1e6);
     end = begin + (long long)(atof(argv[4]) * 1e6);
-    for (int i = 0; i < count; i++) join(&connections[i]);
+    int joined = 0;
     static char buffer[262144];
     struct epoll_event ready[256];
-    while (now_us() < end) {
-        int found = epoll_wait(poller, ready, 256, 50);
+    for (long long now = start; now < end; now = now_us()) {
+        while (joined < count && now - start >= spread * joined / count) join(&connections[joined++]);
+        int found = epoll_wait(poller, ready, 256, joined < count ? 1 : 50);
         for (int i = 0; i < found; i++) {
             struct connection *c = ready[i].data.ptr;
             ssize_t got = recv(c->fd, buffer, sizeof buffer, 0);
