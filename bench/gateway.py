@@ -205,7 +205,9 @@ def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dic
             taken: dict[str, list[dict[str, float]]] = {target.name: [] for target in lane.targets}
             for _ in range(rounds):
                 for target in lane.targets:
-                    taken[target.name].append(bench.measure(target, connections, body, seconds * lane.longer, lane.spread))
+                    taken[target.name].append(
+                        bench.measure(target, connections, body, seconds * lane.longer, lane.spread)
+                    )
             for name, figures in taken.items():
                 middle = {figure: round(median(row[figure] for row in figures), 1) for figure in figures[0]}
                 rows.append({'target': name, 'connections': connections, 'answer': body} | middle)

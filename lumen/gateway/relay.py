@@ -16,7 +16,7 @@ from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.hiding import without_usage
-from lumen.gateway.settling import Settling
+from lumen.gateway.settling import Remarks, Settling
 from lumen.gateway.sse import PLAIN, Event, EventTooLarge, Parser, is_one_line, plain_length
 from lumen.gateway.upstream import Answer, Upstream
 from lumen.ledger import Ledger
@@ -38,10 +38,11 @@ class Relay:
         self._health = health
         self._ledger = ledger
         self._expectation = expectation
+        self._remarks = Remarks()
 
     async def run(self, call: Call, exchange: Exchange, has_left: Callable[[], bool]) -> None:
         """Relay one call. Cancel it when the caller has left, or the process must end; every way out settles it."""
-        settling = Settling(call, self._ledger, self._expectation, self._health)
+        settling = Settling(call, self._ledger, self._expectation, self._health, self._remarks)
         stream: _Stream | None = None
         try:
             content = request_body.dump(call.outgoing)

@@ -10,7 +10,7 @@ import structlog
 from lumen.config.places import place_of
 from lumen.gateway.admission import Call
 from lumen.gateway.expectation import Expectation
-from lumen.gateway.health import HealthNotes
+from lumen.gateway.health import ANSWERED, HealthNotes
 from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
 
@@ -23,13 +23,31 @@ DOUBT = 2
 """By so much an estimate may be off. What exceeds a bound even so does exceed it."""
 
 
+class Remarks:
+    """What is said of an endpoint once, and not at each of its calls."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str, str]] = set()
+
+    def usage_not_believed(self, model: str, endpoint: str, why: str) -> None:
+        """Say that calls are charged an estimate, and why."""
+        if (model, endpoint, why) not in self._said:
+            self._said.add((model, endpoint, why))
+            log.warning(
+                'a model server does not report what can be charged: its calls are estimated; this is said once',
+                model=model,
+                endpoint=endpoint,
+                reported=why,
+            )
+
+
 class Settling:
     """Gathers what one call used while it runs. `settle` only queues, so it may be called from a `finally`.
 
     `sees_output` is whether all that was generated was seen, as in a stream or in a whole answer once it is there.
     """
 
-    def __init__(self, call: Call, ledger: Ledger, expectation: Expectation, health: HealthNotes):
+    def __init__(self, call: Call, ledger: Ledger, expectation: Expectation, health: HealthNotes, remarks: Remarks):
         self.sees_output = call.streamed
         self._usage: Usage | None = None
         self._output_bytes = 0
@@ -39,6 +57,7 @@ class Settling:
         self._ledger = ledger
         self._expectation = expectation
         self._health = health
+        self._remarks = remarks
         self._started = time.monotonic_ns()
         self._first_byte: int | None = None
         self._settled: Future[Settled] | None = None
@@ -94,8 +113,10 @@ class Settling:
         """
         if self._settled is None:
             usage, estimated = self._used() if charged and self._was_sent else (Usage(0, 0), False)
+            place = place_of(self._call.endpoint.url)
             if outcome == 'success' and estimated:
                 outcome = 'usage_missing'
+                self._remarks.usage_not_believed(self._call.model.name, place, self._what_was_reported())
             elif outcome == 'success':
                 self._learn(usage)
             self._settled = self._ledger.settle(
@@ -106,13 +127,13 @@ class Settling:
                     input_tokens=usage.input_tokens,
                     output_tokens=usage.output_tokens,
                     estimated=estimated,
-                    endpoint=place_of(self._call.endpoint.url),
+                    endpoint=place,
                     duration_us=self._elapsed_us(),
                     time_to_first_byte_us=self._first_byte,
                 ),
             )
             self._health.saw(self._call.model.name, self._call.endpoint.url, outcome, status)
-            if outcome != 'success':
+            if outcome not in ANSWERED:
                 self._note(outcome, status, usage)
         return self._settled
 
@@ -130,6 +151,11 @@ class Settling:
         if self._usage is None or is_nonsense(self._usage, self._call.bound, self._call.model):
             return None
         return self._usage
+
+    def _what_was_reported(self) -> str:
+        if self._usage is None:
+            return 'nothing in time, or no whole numbers'
+        return 'less than was generated' if self._believed() is not None else 'more than can be'
 
     def _estimated_output(self) -> int:
         call, name = self._call, self._call.model.name

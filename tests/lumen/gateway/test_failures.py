@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from structlog.testing import capture_logs
 
 from lumen.config.settings import Settings
 from tests.lumen.gateway.conftest import Running, ScriptedServer, configured, echo_process, wait_until
@@ -165,6 +166,27 @@ def test_usage_that_is_not_reported_is_estimated_and_says_so(
     assert request.output_tokens == len(text) // 4
     assert request.input_tokens > 0
     running.assert_settled()
+
+
+@pytest.mark.parametrize(
+    ('usage', 'why'),
+    [
+        (None, 'nothing in time, or no whole numbers'),
+        ({'prompt_tokens': 5, 'completion_tokens': 10**8}, 'more than can be'),
+        ({'prompt_tokens': 5, 'completion_tokens': 1}, 'less than was generated'),
+    ],
+)
+def test_that_usage_is_not_believed_is_said_once(run: Run, scripted: ScriptedServer, usage: Any, why: str):
+    scripted.script.headers = STREAM
+    scripted.script.parts = [chunk('words ', usage=usage), chunk('words ' * 40), b'data: [DONE]\n\n']
+    running = run(configured(scripted.address))
+    with capture_logs() as logged:
+        for _ in range(3):
+            assert call(running, stream=True).status_code == 200
+    assert [request.outcome for request in running.requests()] == ['usage_missing'] * 3
+    said = [line for line in logged if 'reported' in line]
+    assert [(line['log_level'], line['model'], line['reported']) for line in said] == [('warning', 'm', why)]
+    assert 'upstream-secret' not in str(said)
 
 
 @pytest.mark.parametrize(('read', 'written'), [(5, 10**9), (10**9, 5), (81_921, 5), (5, 81_921)])
