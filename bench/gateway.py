@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from bench.processes import BESIDE, Processes, Running, free_port
 
 CHUNKS = 50
 STREAMS, CHUNK_MS = 400, 20
+PAGES = 5
 WARM_SECONDS = 0.3
 MESSAGE = {'model': 'bench', 'messages': [{'role': 'user', 'content': 'What is six times seven?'}]}
 ANYBODY = 'sk_nobody'
@@ -128,9 +130,18 @@ class Bench:
         return Lane('governed', targets, (1, 32, 128))
 
     def _embedded(self) -> Lane:
-        targets = [self._lumen('gateway alone', 1_000, self._upstream)]
-        targets.append(self._lumen('with the pages', 1_000, self._upstream, role='all'))
-        return Lane('embedded', targets, (32,), 1, ('whole',))
+        alone = self._lumen('gateway alone', 1_000, self._upstream)
+        beside = self._lumen('with the pages', 1_000, self._upstream, role='all')
+        return Lane('embedded', [alone, beside, self._with_open_pages()], (32,), 1, ('whole',))
+
+    def _with_open_pages(self) -> Target:
+        name = f'with {PAGES} pages open'
+        target = self._lumen(name, 1_000, self._upstream, role='all')
+        cookie = Installation(self._place(name, self._upstream), self._upstream).sign_in()
+        port = free_port()
+        command = [sys.executable, '-m', 'bench.open_pages', port, f'http://127.0.0.1:{target.port}', PAGES, '/clients']
+        self._processes.start(command, port, on=BESIDE, environment=os.environ | {'COOKIE': cookie})
+        return target
 
     def _streams(self) -> Lane:
         upstream = self._model(CHUNK_MS)
@@ -165,8 +176,11 @@ class Bench:
         command = [sys.executable, '-m', 'bench.minimal_relay', str(port), f'http://127.0.0.1:{upstream}']
         return Target('minimal relay', port, self._anybody, self._processes.start(command, port))
 
+    def _place(self, name: str, upstream: int) -> Path:
+        return self._directory / f'{name}-{upstream}'.replace(' ', '-')
+
     def _lumen(self, name: str, keys: int, upstream: int, role: str = 'gateway') -> Target:
-        installation = Installation(self._directory / f'{name}-{upstream}'.replace(' ', '-'), upstream)
+        installation = Installation(self._place(name, upstream), upstream)
         path = installation.fill(keys)
         port = free_port()
         command = installation.serve(port, role)

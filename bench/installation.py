@@ -13,7 +13,7 @@ from lumen import schema
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database
-from lumen.identity import keys
+from lumen.identity import keys, people, sessions
 from lumen.ledger import pools
 
 CONFIGURATION = """
@@ -70,6 +70,16 @@ class Installation:
         finally:
             database.close()
         return path
+
+    def sign_in(self) -> str:
+        """The cookie of a browser in which the admin signed in."""
+        configuration = Configuration.load(self.configuration, self.environment)
+        database = Database(self.database_url)
+        try:
+            user_id = database.write_now(people.sign_in_dev, 'admin@example.org', configuration.current)
+            return f'{sessions.COOKIE}={database.write_now(sessions.start, user_id)}'
+        finally:
+            database.close()
 
 
 def _clients(numbers: list[int], settings: Settings) -> Iterator[str]:

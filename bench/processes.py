@@ -79,7 +79,7 @@ class Processes:
 
     def start(
         self,
-        command: Sequence[str | Path],
+        command: Sequence[str | Path | int],
         port: int,
         *,
         on: int = MEASURED,
