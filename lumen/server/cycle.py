@@ -66,12 +66,13 @@ class Cycle(RequestResponseCycle):
             log.exception('an app failed')
         finally:
             self._connection.tasks.discard(asyncio.current_task())
-        if not self.response_complete and not self.disconnected:
+        if not self.response_complete and not self._connection.is_lost:
             if self.response_started:
                 self.transport.close()  # so that a part is not taken for the whole
             else:
                 await self.send_500_response()
         self.on_response = _nothing
+        self.scope.pop('extensions', None)  # which leads back here: a circle would be left to the garbage collector
 
     async def send(self, message: Any) -> None:
         if not self.response_started:

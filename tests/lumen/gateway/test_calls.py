@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import select
 import socket
@@ -335,3 +336,37 @@ def _revoke_all() -> None:
 
     models.ApiKey.update(revoked_at=1).execute()
     revisions.bump(revisions.KEYS)
+
+
+@pytest.mark.parametrize('stream', [False, True])
+def test_a_call_leaves_nothing_to_the_garbage_collector(run: Run, echo_address: str, stream: bool):
+    running = run(configured(echo_address))
+    headers = {'authorization': f'Bearer {running.key}'}
+    body = {'model': 'm', 'messages': MESSAGES, 'stream': stream}
+    with httpx2.Client(base_url=running.address, headers=headers) as client:
+
+        def calls(number: int) -> None:
+            for _ in range(number):
+                assert client.post('/v1/chat/completions', json=body).status_code == 200
+
+        calls(5)
+        gc.collect()
+        gc.disable()
+        try:
+            calls(30)
+            left = [type(item).__module__ for item in garbage()]
+        finally:
+            gc.enable()
+    assert [module for module in left if module.startswith('lumen')] == []
+
+
+def garbage() -> list[Any]:
+    """What only the garbage collector can free."""
+    before, flags = len(gc.garbage), gc.get_debug()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return gc.garbage[before:]
+    finally:
+        gc.set_debug(flags)
+        del gc.garbage[before:]
