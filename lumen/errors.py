@@ -72,6 +72,18 @@ class InsufficientCoins(LumenError):
         self.available_in_seconds = available_in_seconds
 
 
+class RateLimited(LumenError):
+    """A key that used what it may use in a time. `fields` are headers that tell how much that is."""
+
+    code = 'rate_limit_exceeded'
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_seconds: int, fields: dict[str, str]):
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.fields = fields
+
+
 class ConfigurationError(LumenError):
     """A configuration that cannot be used; the message names every fault, one a line."""
 

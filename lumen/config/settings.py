@@ -155,18 +155,29 @@ class Group(PoolFields):
     model_access: ModelAccess = ModelAccess()
 
 
+class KeyLimits(Frozen):
+    """What each key may use in a time; empty for no limit."""
+
+    limit: OptionalRate = ''
+    tokens: OptionalRate = ''
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.limit or self.tokens)
+
+
 class AccountEntry(PoolFields):
     """What the file says of one client or one user."""
 
     groups: tuple[Line, ...] = ()
     model_access: ModelAccess = ModelAccess()
+    rate_limiting: KeyLimits = KeyLimits()
 
 
 NO_ENTRY = AccountEntry()
 
 
-class RateLimiting(Frozen):
-    limit: OptionalRate = ''
+class RateLimiting(KeyLimits):
     storage_url: StorageAddress | None = None
 
 
@@ -238,6 +249,17 @@ class Settings(Frozen):
             found = self._pools[key] = self._pool(kind, handle)
         return found
 
+    def limits(self, kind: str, handle: str) -> KeyLimits:
+        """What each key of the client or user may use: what its own entry leaves out comes from `rate_limiting`."""
+        entry = self.entry(kind, handle)
+        found = self._limits.get(id(entry))
+        if found is None:
+            own = entry.rate_limiting
+            stated = {name: getattr(own, name) for name in own.model_fields_set}
+            usual = {name: getattr(self.rate_limiting, name) for name in KeyLimits.model_fields}
+            found = self._limits[id(entry)] = KeyLimits(**(usual | stated))
+        return found
+
     def _pool(self, kind: str, handle: str) -> Pool:
         entry = self.entry(kind, handle)
         own = _stated(entry)
@@ -271,6 +293,10 @@ class Settings(Frozen):
 
     @cached_property
     def _pools(self) -> dict[tuple[str, int], Pool]:
+        return {}
+
+    @cached_property
+    def _limits(self) -> dict[int, KeyLimits]:
         return {}
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from lumen.errors import InsufficientCoins, LumenError
+from lumen.errors import InsufficientCoins, LumenError, RateLimited
 
 TYPES = {
     400: 'invalid_request_error',
@@ -80,6 +80,8 @@ def headers(error: LumenError) -> dict[str, str]:
     """What an answer with this error carries besides its body."""
     if isinstance(error, InsufficientCoins) and error.available_in_seconds is not None:
         return {'retry-after': str(error.available_in_seconds)}
+    if isinstance(error, RateLimited):
+        return {'retry-after': str(error.retry_after_seconds), **error.fields}
     if isinstance(error, UpstreamError) and error.retry_after:
         return {'retry-after': error.retry_after}
     if isinstance(error, MethodNotAllowed):

@@ -51,7 +51,19 @@ class Direct(Protocol):
 class Exchange:
     """What the gateway needs of a request, and how it answers."""
 
-    __slots__ = ('direct', 'has_begun', 'headers', 'method', 'path', 'receive', 'request_id', 'scope', 'send')
+    __slots__ = (
+        'direct',
+        'fields',
+        'has_begun',
+        'headers',
+        'method',
+        'path',
+        'receive',
+        'request_id',
+        'scope',
+        'send',
+        'uses',
+    )
 
     def __init__(self, request_id: str, scope: Scope, receive: Receive, send: Send):
         self.request_id = request_id
@@ -62,6 +74,10 @@ class Exchange:
         self.path: str = scope['path']
         self.headers: list[tuple[bytes, bytes]] = scope['headers']
         self.has_begun = False
+        self.fields: dict[str, str] = {}
+        """What every answer says in its headers."""
+        self.uses: Callable[[int], None] | None = None
+        """What is told how many tokens the call used, if anything is."""
         extensions = scope.get('extensions')
         self.direct: Direct | None = extensions.get(DIRECT) if extensions else None
 
@@ -90,6 +106,8 @@ class Exchange:
             'content-length': str(len(content)),
             'x-request-id': self.request_id,
         }
+        if self.fields:
+            fields |= self.fields
         if more:
             fields |= more
         self.has_begun = True
@@ -141,6 +159,7 @@ class Exchange:
             'cache-control': 'no-cache',
             'x-accel-buffering': 'no',
             'x-request-id': self.request_id,
+            **self.fields,
         }
 
     async def _head(self, status: int, fields: Mapping[str, str]) -> None:

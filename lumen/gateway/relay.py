@@ -42,7 +42,7 @@ class Relay:
 
     async def run(self, call: Call, exchange: Exchange, has_left: Callable[[], bool]) -> None:
         """Relay one call. Cancel it when the caller has left, or the process must end; every way out settles it."""
-        settling = Settling(call, self._ledger, self._expectation, self._health, self._remarks)
+        settling = Settling(call, self._ledger, self._expectation, self._health, self._remarks, exchange.uses)
         stream: _Stream | None = None
         try:
             content = request_body.dump(call.outgoing)

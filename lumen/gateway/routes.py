@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,6 +28,7 @@ from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.operations import Operation, route_of
+from lumen.gateway.rate_limits import RateLimits
 from lumen.gateway.relay import Relay
 from lumen.gateway.upstream import Upstream
 from lumen.identity.keys import KeyIdentity
@@ -52,6 +54,7 @@ class Gateway:
         self._admission = Admission(ledger, expectation)
         self._relay = Relay(self._upstream, ledger, expectation, HealthNotes(database))
         self._calls = Calls()
+        self._rate_limits = RateLimits()
         self._watching: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._random = Random()  # noqa: S311 - ids open nothing; asking the system gives up the interpreter
@@ -112,7 +115,13 @@ class Gateway:
 
     async def _call(self, operation: Operation, exchange: Exchange) -> None:
         identity = await self._identity(exchange)
-        body = request_body.parse(await exchange.body(self._configuration.current.api.max_body_mb * MEGABYTE))
+        settings = self._configuration.current
+        limits = settings.limits(identity.kind, identity.handle)
+        if limits.is_any:
+            self._rate_limits.use(settings.rate_limiting.storage_url)
+            exchange.fields = await self._rate_limits.admit(identity.key_id, limits)
+            exchange.uses = partial(self._rate_limits.used, identity.key_id, limits)
+        body = request_body.parse(await exchange.body(settings.api.max_body_mb * MEGABYTE))
         operation.check(body)
         direct = exchange.direct
         if direct is None:

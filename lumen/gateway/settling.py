@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import structlog
@@ -47,7 +48,15 @@ class Settling:
     `sees_output` is whether all that was generated was seen, as in a stream or in a whole answer once it is there.
     """
 
-    def __init__(self, call: Call, ledger: Ledger, expectation: Expectation, health: HealthNotes, remarks: Remarks):
+    def __init__(
+        self,
+        call: Call,
+        ledger: Ledger,
+        expectation: Expectation,
+        health: HealthNotes,
+        remarks: Remarks,
+        uses: Callable[[int], None] | None,
+    ):
         self.sees_output = call.streamed
         self._usage: Usage | None = None
         self._output_bytes = 0
@@ -58,6 +67,7 @@ class Settling:
         self._expectation = expectation
         self._health = health
         self._remarks = remarks
+        self._uses = uses
         self._started = time.monotonic_ns()
         self._first_byte: int | None = None
         self._settled: Future[Settled] | None = None
@@ -132,6 +142,8 @@ class Settling:
                     time_to_first_byte_us=self._first_byte,
                 ),
             )
+            if self._uses is not None:
+                self._uses(usage.input_tokens + usage.output_tokens)
             self._health.saw(self._call.model.name, self._call.endpoint.url, outcome, status)
             if outcome not in ANSWERED:
                 self._note(outcome, status, usage)

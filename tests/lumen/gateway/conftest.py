@@ -166,14 +166,19 @@ def configured(address: str, *, pool: dict[str, str] | None = None, **model: Any
     )
 
 
+def _client(settings: Settings) -> int:
+    found = models.Account.get_or_none(models.Account.handle == 'bot')
+    return int(found.id) if found is not None else factories.client('bot', settings)
+
+
 class Running:
-    """A gateway that serves on a port, with one client and its key."""
+    """A gateway that serves on a port, with one client (of all gateways on the database) and a key of its own."""
 
     def __init__(self, database: Database, settings: Settings):
         self.database = database
         self.source = Source(settings)
         self.gateway = Gateway(self.source, database, Ledger(database, self.source), factories.SECRET)
-        self.client_id = database.write_now(factories.client, 'bot', settings)
+        self.client_id = database.write_now(_client, settings)
         self.key = self.new_key().key
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
