@@ -22,17 +22,16 @@ from lumen.config.fields import (
     Nanocoins,
     Network,
     OptionalEmail,
-    OptionalRate,
     OptionalWebAddress,
     Prose,
     Secret,
     ServerAddress,
-    StorageAddress,
     UserHandle,
     WebAddress,
 )
 from lumen.config.frozen import Frozen
 from lumen.config.login import Login
+from lumen.config.serving import Api, Budget, KeyLimits, RateLimiting
 
 Access = Literal['allowed', 'blocked']
 Theme = Literal['auto', 'light', 'dark']
@@ -155,17 +154,6 @@ class Group(PoolFields):
     model_access: ModelAccess = ModelAccess()
 
 
-class KeyLimits(Frozen):
-    """What each key may use in a time; empty for no limit."""
-
-    limit: OptionalRate = ''
-    tokens: OptionalRate = ''
-
-    @property
-    def is_any(self) -> bool:
-        return bool(self.limit or self.tokens)
-
-
 class AccountEntry(PoolFields):
     """What the file says of one client or one user."""
 
@@ -175,30 +163,6 @@ class AccountEntry(PoolFields):
 
 
 NO_ENTRY = AccountEntry()
-
-
-class RateLimiting(KeyLimits):
-    storage_url: StorageAddress | None = None
-
-
-class Budget(Frozen):
-    wait_seconds: float = Field(default=30, ge=0, allow_inf_nan=False)
-
-
-class Monitoring(Frozen):
-    token: Secret | None = None
-
-
-class Prometheus(Frozen):
-    enabled: bool = False
-    token: Secret | None = None
-
-
-class Api(Frozen):
-    consent: bool = True
-    max_body_mb: int = Field(default=32, gt=0)
-    monitoring: Monitoring = Monitoring()
-    prometheus: Prometheus = Prometheus()
 
 
 class Settings(Frozen):

@@ -19,7 +19,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 from pydantic import SecretStr
 
-from lumen.config.settings import KeyLimits
+from lumen.config.serving import KeyLimits
 from lumen.errors import RateLimited
 from lumen.gateway.limits_in_memory import InMemory
 

@@ -14,7 +14,8 @@ from limits import parse
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from structlog.testing import capture_logs
 
-from lumen.config.settings import KeyLimits, RateLimiting, Settings
+from lumen.config.serving import KeyLimits, RateLimiting
+from lumen.config.settings import Settings
 from lumen.gateway import limits_in_memory, rate_limits
 from lumen.gateway.limits_in_memory import InMemory
 from tests import redis_server
