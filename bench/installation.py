@@ -21,6 +21,7 @@ version: 2
 app: {{encryption_key: {secret}, secret_key: {secret}-pages}}
 login: {{dev_users: [{{email: admin@example.org, name: Ada Admin}}]}}
 admins: [admin@example.org]
+rate_limiting: {{limit: "100000000 per minute"}}
 models:
   - name: bench
     access: allowed
