@@ -56,16 +56,8 @@ def _measured(institution: Institution) -> dict[str, Any]:
         database = Path(directory) / 'lumen.db'
         places = {'LUMEN_CONFIG': str(configuration), 'DATABASE_URL': f'sqlite:///{database}'}
         environment = os.environ | SECRETS | places
-        demo = (
-            'demo',
-            '--clients',
-            institution.clients,
-            '--requests',
-            institution.requests,
-            '--days',
-            institution.days,
-        )
-        made, _ = _timed(demo, environment)
+        numbers = ('--clients', institution.clients, '--requests', institution.requests, '--days', institution.days)
+        made, _ = _timed(('demo', *numbers), environment)
         proved, answer = _timed(('check', '--json'), environment)
         row = {
             'clients': institution.clients,

@@ -84,6 +84,9 @@ class BuiltinAnswer:
     def whole(self) -> bytes | None:
         return None
 
+    def pass_to(self, sink: Callable[[bytes], bool]) -> None:
+        """Its messages are read one by one."""
+
     async def read(self) -> bytes | None:
         while self._has_more:
             message = await _next(self._messages, self._idle_timeout_seconds)

@@ -68,6 +68,13 @@ class MethodNotAllowed(LumenError):
         self.allowed = allowed
 
 
+def outcome_of(error: UpstreamError, otherwise: str) -> str:
+    """How a call ended that failed like this."""
+    if isinstance(error, PoolExhausted):
+        return 'insufficient_coins'
+    return 'timeout' if error.status == 504 else otherwise
+
+
 def body(error: LumenError) -> bytes:
     """The error as JSON."""
     is_about_coins = isinstance(error, InsufficientCoins | PoolExhausted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lumen.gateway.errors import UpstreamError
@@ -49,6 +50,7 @@ class Response:
         self._is_complete = False
         self._keeps_alive = False
         self._is_closed = False
+        self._sink: Callable[[bytes], bool] | None = None
         self._has_been_read = False
 
     async def send(self, head: bytes, content: bytes) -> None:
@@ -93,10 +95,17 @@ class Response:
         self._waiting.clear()
         return chunk
 
+    def pass_to(self, sink: Callable[[bytes], bool]) -> None:
+        """Offer what comes to `sink` at once, while somebody waits in `read` and nothing waits for them. What it takes
+        (True) need not be read.
+        """
+        self._sink = sink
+
     def close(self) -> None:
         """Give the connection back if the answer is complete, break it off otherwise."""
         if not self._is_closed:
             self._is_closed = True
+            self._sink = None
             self._connection.end(keep=self._is_complete and self._keeps_alive)
 
     def touched(self) -> None:
@@ -129,6 +138,8 @@ class Response:
     def add(self, body: bytes) -> None:
         if self._is_complete:  # more than it said it would send
             self._keeps_alive = False
+            return
+        if self._waiter is not None and not self._waiting and self._sink is not None and self._sink(body):
             return
         self._waiting.append(body)
         self._waiting_bytes += len(body)

@@ -18,6 +18,8 @@ from limits.aio.storage import Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 from pydantic import SecretStr
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from lumen.config.serving import KeyLimits
 from lumen.errors import RateLimited
@@ -25,7 +27,7 @@ from lumen.gateway.limits_in_memory import InMemory
 
 log = structlog.get_logger()
 
-ANSWER_SECONDS = 0.25
+ANSWER_SECONDS = 0.5
 AWAY_SECONDS = 1.0
 """After a failure nobody asks for so long: each call would wait for nothing."""
 
@@ -66,6 +68,7 @@ class RateLimits:
             wrap_exceptions=True,
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # what the client takes, not what is annotated
         )
         assert isinstance(storage, Storage)  # noqa: S101 - what begins with async+ is
         self._use(storage)

@@ -14,6 +14,7 @@ from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import ANSWERED, HealthNotes
 from lumen.gateway.usage import Usage, is_nonsense
 from lumen.ledger import Ledger, Outcome, Settled
+from lumen.waking import awaitable
 
 log = structlog.get_logger()
 
@@ -105,6 +106,12 @@ class Settling:
             return False
         return (self._sure_output() if self._is_at_the_limit else self._likely_output()) > self._paid_tokens
 
+    def would_exceed_hold(self, output_bytes: int) -> bool:
+        """Whether so much more text might cost more than is held."""
+        return self._paid_tokens is not None and (
+            self._usage is not None or self._output_bytes + output_bytes >= self._paid_bytes
+        )
+
     async def extend(self) -> bool:
         """Hold more, for what was generated and the next of it; False when the pool cannot pay for what surely was."""
         call, likely = self._call, self._likely_output()
@@ -148,6 +155,13 @@ class Settling:
             if outcome not in ANSWERED:
                 self._note(outcome, status, usage)
         return self._settled
+
+    async def settled(self, outcome: str, status: int, charged: bool = True) -> None:
+        """Settle, and wait until that is in the database."""
+        settled = self.settle(outcome, status, charged=charged)
+        if not settled.done():
+            await awaitable(settled)
+        settled.result()
 
     def _used(self) -> tuple[Usage, bool]:
         """What was reported, unless text that came after it is more; and whether it is an estimate."""

@@ -38,6 +38,9 @@ class Answer(Protocol):
         Raises UpstreamError when it stalls or breaks off.
         """
 
+    def pass_to(self, sink: Callable[[bytes], bool]) -> None:
+        """Offer what comes to `sink` while `read` is waited for; what it takes need not be read. Or offer nothing."""
+
     def close(self) -> None: ...
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lumen.config.settings import Settings
 from lumen.gateway.hiding import without_member, without_usage
-from lumen.gateway.relay import LATE_USAGE_SECONDS
+from lumen.gateway.stream import LATE_USAGE_SECONDS
 from tests.lumen.gateway.conftest import Running, ScriptedServer, configured
 from tests.lumen.gateway.test_failures import STREAM, call
 
