@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Coroutine
+from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 from pydantic import SecretStr
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from lumen.config.serving import KeyLimits
 from lumen.errors import RateLimited
@@ -48,10 +51,11 @@ class RateLimits:
     def __init__(self) -> None:
         self.unlimited = 0
         self._url: SecretStr | None = None
-        self._use(InMemory())
+        self._storage: Storage = InMemory()
+        self._strategy = SlidingWindowCounterRateLimiter(self._storage)
         self._away_until = 0.0
         self._said_at = -SAID_EVERY_SECONDS
-        self._counting: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
 
     def use(self, url: SecretStr | None) -> None:
         """Count there from now on: `memory://`, which is this process, or a Redis. Raises ValueError for no address."""
@@ -91,9 +95,13 @@ class RateLimits:
     def used(self, key_id: int, limits: KeyLimits, tokens: int) -> None:
         """Count the tokens of a call that ended. Only queues, so it may be called from a `finally`."""
         if limits.tokens and tokens:
-            task = asyncio.get_running_loop().create_task(self._used(str(key_id), _items(limits.tokens), tokens))
-            self._counting.add(task)
-            task.add_done_callback(self._counting.discard)
+            self._do_beside(self._used(str(key_id), _items(limits.tokens), tokens))
+
+    async def close(self) -> None:
+        """Count what is to be counted, and leave the Redis."""
+        if self._beside:
+            await asyncio.wait(self._beside)
+        await _close(self._storage)
 
     async def _admit(
         self, key: str, requests: tuple[RateLimitItem, ...], tokens: tuple[RateLimitItem, ...]
@@ -133,8 +141,14 @@ class RateLimits:
             self._is_away(error)
 
     def _use(self, storage: Storage) -> None:
+        self._do_beside(_close(self._storage))
         self._storage = storage
         self._strategy = SlidingWindowCounterRateLimiter(storage)
+
+    def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _is_away(self, error: Exception) -> None:
         self.unlimited += 1
@@ -143,6 +157,12 @@ class RateLimits:
         if now - self._said_at >= SAID_EVERY_SECONDS:
             self._said_at = now
             log.error('rate limits are not in force: their counts cannot be reached', error=type(error).__name__)
+
+
+async def _close(storage: Storage) -> None:
+    if isinstance(storage, RedisStorage):
+        with suppress(RedisError):
+            await storage.bridge.storage.aclose()  # type: ignore[attr-defined]  # of each kind of bridge
 
 
 @lru_cache(maxsize=4096)

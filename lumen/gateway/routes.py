@@ -72,6 +72,7 @@ class Gateway:
             with suppress(asyncio.CancelledError):
                 await self._watching
         await self._upstream.stop()
+        await self._rate_limits.close()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request below `/v1`."""
