@@ -35,9 +35,9 @@ def _events(lumen: Opened, client: str | None, actor: str, start: str | None, li
     newest_first = audit_events(
         COMMAND_LINE,
         settings=lumen.settings,
-        client_id=find(client) if client else None,
+        client_id=find(client) if client is not None else None,
         by=actor,
-        since=since(start, now()) if start else None,
+        since=since(start, now()) if start is not None else None,
         limit=limit,
     )
     return newest_first[::-1]

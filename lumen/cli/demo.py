@@ -64,4 +64,6 @@ def _moment(text: str | None) -> datetime:
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if moment < EARLIEST:
         raise NoTime(f'The usage cannot end before {EARLIEST.year}.', param='until')
+    if moment > datetime.now(UTC):
+        raise NoTime(f'The usage cannot end in the future: {moment.isoformat()} has yet to come.', param='until')
     return moment

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from lumen.bulk import Row
@@ -60,7 +62,8 @@ def events(
 def own_event(wish: Wish) -> Row:
     """That all of this is made up, so that the audit says so too."""
     after = {'clients': wish.clients, 'days': wish.days, 'requests': wish.requests, 'seed': wish.seed}
-    return audit.row(COMMAND_LINE, 'demo.made', wish.end, account_id=None, subject='demo', after=after)
+    who = replace(COMMAND_LINE, name=f'command line ({getpass.getuser()})')
+    return audit.row(who, 'demo.made', wish.end, account_id=None, subject='demo', after=after)
 
 
 def _of_key(random: Random, account: PastAccount, staff: Staff, planned_key: PlannedKey) -> list[Row]:

@@ -133,6 +133,7 @@ def _user_created(event: Event) -> str:
 
 
 SENTENCES: Mapping[str, Callable[[Event], str]] = {
+    'demo.made': lambda event: f'filled the database with a demo of {event.after.get("clients"):,} clients',
     'client.created': lambda event: 'created the client',
     'client.renamed': lambda event: f'renamed it {_names(event)}',
     'client.activated': lambda event: 'activated the client',

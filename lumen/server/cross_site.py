@@ -14,9 +14,12 @@ from urllib.parse import urlsplit
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lumen.seldom import Seldom
+
 log = structlog.get_logger()
 
 SAFE_METHODS = frozenset({'GET', 'HEAD', 'OPTIONS'})
+MOST_TOLD = 200
 SOCKET_PATH = '/_nicegui_ws/'
 REFUSAL = b'This came from another site. Do it from a page of this one.\n'
 
@@ -30,13 +33,20 @@ class NoCrossSite:
     def __init__(self, app: ASGIApp, *, own_address: Callable[[], str]):
         self.app = app
         self._own_address = own_address
+        self._seldom = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope['type'] in ('http', 'websocket') and _changes_something(scope) and not self._is_ours(scope):
-            log.warning('refused what another site sent', path=scope['path'], origin=_header(scope, b'origin'))
+            self._tell(scope)
             await _refuse(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _tell(self, scope: Scope) -> None:
+        """Anybody can send these, as often and as long as they like."""
+        if (untold := self._seldom.turn()) is not None:
+            path, origin = scope['path'][:MOST_TOLD], _header(scope, b'origin')[:MOST_TOLD]
+            log.warning('refused what another site sent', path=path, origin=origin, refused_before=untold)
 
     def _is_ours(self, scope: Scope) -> bool:
         site, origin = _header(scope, b'sec-fetch-site'), _header(scope, b'origin')

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.conftest import wait_until
 from tests.e2e.serving import Server
 from tests.e2e.visiting import ADMIN, USER, sign_in_by_hand, sign_out
 
@@ -26,6 +27,24 @@ def test_a_session_cookie_is_for_the_server_alone(server: Server):
     cookie = response.headers['set-cookie']
     for attribute in ('lumen_session=', 'HttpOnly', 'SameSite=lax', 'Path=/'):
         assert attribute in cookie
+
+
+def test_behind_a_trusted_proxy_that_says_https_the_cookie_is_secure_and_of_this_host(server: Server):
+    def signs_out(**headers: str) -> str:
+        sent = {'origin': 'https://lumen.example.org', 'host': 'lumen.example.org'} | headers
+        answer = httpx2.post(f'{server.address}/sign-out', headers=sent)
+        assert answer.status_code == 303
+        return str(answer.headers['set-cookie'])
+
+    assert 'Secure' not in signs_out(**{'x-forwarded-proto': 'https'})
+    text = server.configuration.read_text()
+    server.configuration.write_text(text.replace('app:', 'app:\n  trusted_proxies: [127.0.0.1]', 1))
+    wait_until(lambda: 'Secure' in signs_out(**{'x-forwarded-proto': 'https'}))
+    secure = signs_out(**{'x-forwarded-proto': 'https'})
+    assert secure.startswith('__Host-lumen_session=')
+    for attribute in ('HttpOnly', 'SameSite=lax', 'Path=/'):
+        assert attribute in secure
+    assert 'Secure' not in signs_out()
 
 
 def test_dev_users_sign_in_from_this_machine_and_this_site_only(server: Server):

@@ -47,7 +47,9 @@ def test_a_demo_without_numbers_ends_now(lumen: Lumen):
     assert lumen.json('check')['clean']
 
 
-@pytest.mark.parametrize(('until', 'words'), [('soon', 'is no time'), ('1903-01-01', 'before 1980')])
+@pytest.mark.parametrize(
+    ('until', 'words'), [('soon', 'is no time'), ('1903-01-01', 'before 1980'), ('2126-01-01', 'in the future')]
+)
 def test_an_end_that_is_none_is_told(lumen: Lumen, until: str, words: str):
     refusal = lumen.refusal('demo', '--until', until, exit_code=2)
     assert refusal['param'] == 'until'

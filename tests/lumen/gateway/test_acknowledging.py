@@ -14,6 +14,7 @@ import pytest
 from lumen.config.settings import Settings
 from lumen.identity.permissions import COMMAND_LINE
 from lumen.records import acknowledgements
+from tests.lumen import factories
 from tests.lumen.gateway.conftest import Running, configured, wait_until
 
 Run = Callable[[Settings], Running]
@@ -61,6 +62,19 @@ def test_a_call_is_refused_with_the_page_and_passes_within_a_second_of_the_ackno
         took.append(time.monotonic() - accepted_at)
     assert min(took) < 1
     running.assert_settled()
+
+
+def test_what_one_client_acknowledged_opens_nothing_for_another(run: Run):
+    running = run(settings())
+    own_id, own_key = running.client_id, running.key
+    running.client_id = running.database.write_now(factories.client, 'other', running.source.current)
+    running.key = running.new_key().key
+    acknowledge(running)
+    wait_until(lambda: call(running).status_code == 200)
+    running.client_id, running.key = own_id, own_key
+    assert told(call(running)).endswith(f'/clients/{own_id}')
+    acknowledge(running)
+    wait_until(lambda: call(running).status_code == 200)
 
 
 def test_the_sdk_says_what_to_do(run: Run):

@@ -96,7 +96,7 @@ def test_every_action_that_is_audited_has_a_sentence():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == 'audit.record':
                 audited.update(part.value for part in ast.walk(node.args[1]) if isinstance(part, ast.Constant))
     assert 'client.created' in audited
-    assert history.SENTENCES.keys() == audited
+    assert history.SENTENCES.keys() == audited | {'demo.made'}  # written with the rows of a demo, all at once
 
 
 def test_a_history_is_for_those_who_see_the_client(database: Database):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from lumen.server.cross_site import NoCrossSite
 
@@ -89,3 +90,21 @@ async def test_looking_is_free_from_everywhere(method: str):
 async def test_polling_over_plain_http_says_nothing_of_its_origin_and_passes():
     assert await status(OWN, 'GET', SOCKET) == 200
     assert await status(OWN, 'POST', SOCKET) == 403
+
+
+async def test_whoever_sends_much_of_it_does_not_fill_the_log():
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    guard = NoCrossSite(lambda *_: None, own_address=lambda: '')  # type: ignore[arg-type, return-value]  # not reached
+    long = 'x' * 30_000
+    headers = [(b'origin', f'https://{long}'.encode()), (b'host', b'lumen.example.org')]
+    scope = {'type': 'http', 'path': f'/{long}', 'method': 'POST', 'headers': headers}
+    with capture_logs() as logged:
+        for _ in range(500):
+            await guard(scope, None, send)  # type: ignore[arg-type]  # nobody receives
+    assert len(sent) == 1000
+    assert len(str(logged)) < 5000
+    assert 'refused what another site sent' in str(logged)
