@@ -17,7 +17,9 @@ from tests.lumen_ui.pages.client.site import ADA, Site
 
 ADMIN = ADA
 OWNER, MANAGER, OTHER, USER = (f'{name}@walk.example.org' for name in ('owner', 'manager', 'other', 'user'))
-GONE, REMOVED, DEMOTED, LEFT = (f'{name}@walk.example.org' for name in ('gone', 'removed', 'demoted', 'left'))
+GONE, REMOVED, DEMOTED, LEFT, DISMISSED = (
+    f'{name}@walk.example.org' for name in ('gone', 'removed', 'demoted', 'left', 'dismissed')
+)
 PERSON = 'person@walk.example.org'
 
 
@@ -45,6 +47,7 @@ PLAYERS = (
     Player('manager just removed with the page still open', REMOVED, Role.USER, Role.USER, loses='client'),
     Player('manager who owned it when the page was opened', DEMOTED, Role.MANAGER, Role.MANAGER, loses='ownership'),
     Player('owner signed out with the page still open', LEFT, None, None, loses='session'),
+    Player('owner deactivated with the page still open', DISMISSED, None, None, loses='account'),
 )
 
 
@@ -58,16 +61,18 @@ class Stage:
             email: site.write(
                 people.ensure_user, email, email.partition('@')[0].title(), site.configuration.current, 't'
             )
-            for email in (ADMIN, OWNER, MANAGER, OTHER, USER, GONE, REMOVED, DEMOTED, LEFT, PERSON)
+            for email in (ADMIN, OWNER, MANAGER, OTHER, USER, GONE, REMOVED, DEMOTED, LEFT, DISMISSED, PERSON)
         }
         site.client('walk elsewhere', managed_by=(OTHER, GONE))
         self._cookies = {email: site.write(sessions.start, user_id) for email, user_id in self._ids.items()}
-        site.write(lambda: models.Account.update(active=False).where(models.Account.id == self._ids[GONE]).execute())
+        self._set_active(GONE, False)
 
     def client(self, player: Player, *, active: bool = True) -> int:
         """A client with an owner, a manager and a third person; whoever loses a role owns theirs until they do."""
         owner = player.email if player.loses else OWNER
         assert owner is not None
+        if player.loses == 'account':
+            self._set_active(owner, True)
         name = f'walk {next(self._numbers)}'
         client_id = self.site.client(name, managed_by=(owner, MANAGER, PERSON))
         old = self.site.key(client_id, 'an old key')
@@ -93,6 +98,10 @@ class Stage:
         link = models.Manager
         link.insert_many(links, (link.client, link.user, link.added_at, link.added_by)).execute()
 
+    def _set_active(self, email: str, active: bool) -> None:
+        account = models.Account
+        self.site.write(lambda: account.update(active=active).where(account.id == self._ids[email]).execute())
+
     def cookie(self, player: Player) -> str | None:
         if player.loses == 'session':
             return self.site.write(sessions.start, self._ids[LEFT])
@@ -107,6 +116,8 @@ class Stage:
             self.site.act(managers.remove_manager, client_id, self._ids[REMOVED])
         elif player.loses == 'ownership':
             self.site.act(managers.hand_over, client_id, self._ids[MANAGER])
+        elif player.loses == 'account':
+            self._set_active(DISMISSED, False)
         elif player.loses == 'session' and cookie:
             self.site.write(sessions.end, cookie)
 

@@ -50,6 +50,17 @@ def test_a_model_that_left_the_configuration_stays_listed_when_it_was_used(datab
     assert view.models[0].usage.input_tokens == 10
 
 
+@pytest.mark.parametrize('consent', ['true', 'false'])
+def test_where_calls_need_no_consent_nobody_is_asked_for_it(database: Database, consent: str):
+    model = {'name': 'm', 'access': 'allowed', 'needs_ack': 'true', 'ack_message': 'Data leaves the house.'}
+    model |= {'input_cost_per_million': '0', 'output_cost_per_million': '0', 'endpoints': [{'url': 'builtin:echo'}]}
+    configured = factories.settings(models=[model], api={'consent': consent})
+    client_id = database.write_now(factories.client, 'bot', configured)
+    (row,) = database.read_now(load, COMMAND_LINE, client_id, settings=configured).models
+    assert row.access == ('needs acknowledgement' if consent == 'true' else 'allowed')
+    assert (row.message is None) is (consent == 'false')
+
+
 def test_a_client_of_others_is_not_found(database: Database):
     client_id = database.write_now(factories.client, 'bot', CONFIGURED, 'max@example.org')
     stranger = database.write_now(factories.user, 'amy@example.org', CONFIGURED)
