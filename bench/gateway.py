@@ -65,13 +65,13 @@ class Bench:
         self._litellm = litellm_program
         self._processes = processes
         self._directory = directory
-        self._load = processes.build('load')
+        self.load = processes.build('load')
         self._model_server = processes.build('model_server')
         self._anybody = directory / 'anybody'
         self._anybody.write_text(f'{ANYBODY}\n')
         for name, more in (('whole', {}), ('stream', {'stream': True})):
             (directory / name).write_text(json.dumps(MESSAGE | more, separators=(',', ':')))
-        self._upstream = self._model(0)
+        self._upstream = self.model(0)
 
     def lanes(self, names: list[str]) -> Iterator[Lane]:
         """The lanes by name. What the next one does not need is stopped before it begins."""
@@ -95,7 +95,7 @@ class Bench:
         """One round of one target."""
         before = target.running.cpu_seconds() if target.running else 0.0
         warm = WARM_SECONDS + spread
-        command = [self._load, target.port, connections, warm, seconds, self._directory / body, target.keys, spread]
+        command = [self.load, target.port, connections, warm, seconds, self._directory / body, target.keys, spread]
         found = json.loads(self._processes.run(command))
         if found['failures'] or found['ok'] != found['calls']:
             raise SystemExit(f'{target.name} failed: {found}')
@@ -110,7 +110,7 @@ class Bench:
             'cpu_us_per_chunk': cpu / max(1, found['chunks']) * 1e6,
         }
 
-    def _model(self, delay_ms: int) -> int:
+    def model(self, delay_ms: int) -> int:
         port = free_port()
         self._processes.start([self._model_server, str(port), str(CHUNKS), str(delay_ms)], port, on=BESIDE)
         return port
@@ -126,17 +126,17 @@ class Bench:
 
     def _governed(self) -> Lane:
         targets = [self._minimal(self._upstream)]
-        targets += [self._lumen(f'{keys:,} keys', keys, self._upstream) for keys in (1, 1_000, 100_000)]
+        targets += [self.lumen(f'{keys:,} keys', keys, self._upstream) for keys in (1, 1_000, 100_000)]
         return Lane('governed', targets, (1, 32, 128))
 
     def _embedded(self) -> Lane:
-        alone = self._lumen('gateway alone', 1_000, self._upstream)
-        beside = self._lumen('with the pages', 1_000, self._upstream, role='all')
+        alone = self.lumen('gateway alone', 1_000, self._upstream)
+        beside = self.lumen('with the pages', 1_000, self._upstream, role='all')
         return Lane('embedded', [alone, beside, self._with_open_pages()], (32,), 1, ('whole',))
 
     def _with_open_pages(self) -> Target:
         name = f'with {PAGES} pages open'
-        target = self._lumen(name, 1_000, self._upstream, role='all')
+        target = self.lumen(name, 1_000, self._upstream, role='all')
         cookie = Installation(self._place(name, self._upstream), self._upstream).sign_in()
         port = free_port()
         command = [sys.executable, '-m', 'bench.open_pages', port, f'http://127.0.0.1:{target.port}', PAGES, '/clients']
@@ -144,11 +144,11 @@ class Bench:
         return target
 
     def _streams(self) -> Lane:
-        upstream = self._model(CHUNK_MS)
+        upstream = self.model(CHUNK_MS)
         direct = Target('direct', upstream, self._anybody, None)
         return Lane(
             'streams',
-            [direct, self._minimal(upstream), self._lumen('lumen', 1, upstream)],
+            [direct, self._minimal(upstream), self.lumen('lumen', 1, upstream)],
             (STREAMS,),
             4,
             ('stream',),
@@ -161,7 +161,7 @@ class Bench:
         port = free_port()
         command = litellm.command(self._litellm, self._directory, port, self._upstream)
         peer = self._processes.start(command, port, environment=litellm.environment(), path=litellm.READY)
-        targets = [Target('LiteLLM', port, self._anybody, peer), self._lumen('lumen', 1_000, self._upstream)]
+        targets = [Target('LiteLLM', port, self._anybody, peer), self.lumen('lumen', 1_000, self._upstream)]
         return Lane('peers', targets, (32,), 3)
 
     def _nginx(self) -> list[Target]:
@@ -179,7 +179,7 @@ class Bench:
     def _place(self, name: str, upstream: int) -> Path:
         return self._directory / f'{name}-{upstream}'.replace(' ', '-')
 
-    def _lumen(self, name: str, keys: int, upstream: int, role: str = 'gateway') -> Target:
+    def lumen(self, name: str, keys: int, upstream: int, role: str = 'gateway') -> Target:
         installation = Installation(self._place(name, upstream), upstream)
         path = installation.fill(keys)
         port = free_port()
@@ -187,7 +187,7 @@ class Bench:
         running = self._processes.start(command, port, environment=installation.environment, path='/readyz')
         if keys > 1:  # each key once, so that all are known
             seconds = keys / 800
-            self._processes.run([self._load, port, 32, 0, seconds, self._directory / 'whole', path])
+            self._processes.run([self.load, port, 32, 0, seconds, self._directory / 'whole', path])
         return Target(name, port, path, running)
 
 
