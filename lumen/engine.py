@@ -17,6 +17,14 @@ from lumen.errors import ConfigurationError, DatabaseUnavailable
 BUSY_TIMEOUT_MS = 10_000
 CACHED_STATEMENTS = 512
 """Prepared ones of a connection to an SQLite file: those of the ledger come in many sizes."""
+PRAGMAS = {
+    'page_size': 2048,  # of new files: a commit writes the whole pages of all rows that it touches, wherever they are
+    'journal_mode': 'wal',
+    'wal_autocheckpoint': 4000,  # pages, 8 MB: a page that is written often is copied into the file less often
+    'synchronous': 'full',
+    'foreign_keys': 1,
+    'busy_timeout': BUSY_TIMEOUT_MS,
+}
 LINK_LIMITS: dict[str, Any] = {
     'connect_timeout': 10,
     'keepalives_idle': 15,
@@ -56,12 +64,11 @@ class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
         """`execute_sql`, for those who are in a hurry: without hooks and logs of queries."""
         if asyncio._get_running_loop() is not None:
             raise RuntimeError(f'a query on the event loop: {sql[:200]}')
-        connection = self.connection()
         with _in_words_of_peewee:
-            return connection.execute(sql, values)
+            return self.connection().execute(sql, values)
 
     def connection(self) -> Connection:
-        found: Connection = super().connection()  # type: ignore[no-untyped-call]  # peewee has no types
+        found: Connection = self._state.conn or super().connection()  # type: ignore[attr-defined, no-untyped-call]
         return found
 
     def rollback(self) -> None:
@@ -104,7 +111,7 @@ def connect(url: str) -> Engine:
             raise DatabaseUnavailable(reason, 'correct the path of the database') from None
         engine = SqliteEngine(
             str(path),
-            pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
+            pragmas=PRAGMAS,
             factory=Connection,
             cached_statements=CACHED_STATEMENTS,
         )

@@ -66,7 +66,7 @@ def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, others
         raise NotAuthenticated('The API key has been revoked or has expired.')
     if not account.active:
         raise Forbidden('This account is deactivated.', code='account_deactivated')
-    pool = settings.pool(ask.kind, ask.handle)
+    pool = account.pool(settings)
     if pool.max == 0:
         raise Forbidden('This account has no budget.', code='no_budget')
     account.refill(pool, moment)
@@ -103,7 +103,7 @@ def extend(books: Books, request_id: str, amount: int, *, settings: Settings) ->
     if hold is None or hold.unlimited:
         return None
     account = books.accounts[hold.account_id]
-    account.refill(settings.pool(account.kind, account.handle), books.moment)
+    account.refill(account.pool(settings), books.moment)
     more = min(amount - hold.amount, account.balance - account.held)
     if more > 0:
         books.extend_hold(hold, more)

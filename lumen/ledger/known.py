@@ -16,12 +16,14 @@ PostgreSQL has many writers: there nothing is kept, every batch locks and reads 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import peewee
+
 import models
-from lumen.config.settings import Pool
+from lumen.config.settings import Pool, Settings
 from lumen.engine import SqliteEngine
 from lumen.ledger import statements
 from lumen.ledger.pools import refill
@@ -58,6 +60,14 @@ class AccountState:
     requests: int = 0
     read: int = 0
     written: int = 0
+    _settings: Settings | None = None
+    _pool: Pool | None = None
+
+    def pool(self, settings: Settings) -> Pool:
+        """What `settings` give to it."""
+        if self._pool is None or self._settings is not settings:
+            self._settings, self._pool = settings, settings.pool(self.kind, self.handle)
+        return self._pool
 
     @property
     def row(self) -> Row:
@@ -222,6 +232,10 @@ def _of(engine: SqliteEngine) -> Known:
     connection = engine.connection()
     if connection.known is None:
         connection.known = Known()
+        # A statement of many rows notes how pages were before, in case it fails in the middle: beyond 64 KB in a file,
+        # which would be made anew for every commit. Tables that are temporary already keep it from being changed.
+        with suppress(peewee.OperationalError):
+            engine.run('pragma temp_store = memory')
     known: Known = connection.known
     return known
 

@@ -49,7 +49,7 @@ def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Setting
     if hold is None:
         return _recorded(books, request_id, outcome)
     account = books.accounts[hold.account_id]
-    account.refill(settings.pool(account.kind, account.handle), books.moment)
+    account.refill(account.pool(settings), books.moment)
     due = Price(hold.input_price, hold.output_price).cost(outcome.input_tokens, outcome.output_tokens)
     # Keys, hours and requests count parts of what the account counts: what fits there fits everywhere.
     countable = MAX_NANOCOINS - account.spent

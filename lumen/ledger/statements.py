@@ -124,6 +124,9 @@ class Write:
         if not isinstance(engine, SqliteEngine):
             engine.execute_sql(self._on_postgresql(), [values[n::width] for n in range(width)])
             return
+        if (statement := self._of_size.get(len(values) // width)) is not None:
+            engine.run(statement, values)
+            return
         for start in range(0, len(values), SIZES[-1] * width):
             some = values[start : start + SIZES[-1] * width]
             size = SIZES[bisect_left(SIZES, len(some) // width)]
