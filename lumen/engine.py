@@ -60,6 +60,9 @@ class Connection(sqlite3.Connection):
 
 
 class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
+    _state: Any
+    """Of this thread; `conn` is its connection."""
+
     def run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """`execute_sql`, for those who are in a hurry: without hooks and logs of queries."""
         if asyncio._get_running_loop() is not None:
@@ -68,7 +71,7 @@ class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
             return self.connection().execute(sql, values)
 
     def connection(self) -> Connection:
-        found: Connection = self._state.conn or super().connection()  # type: ignore[attr-defined, no-untyped-call]
+        found: Connection = self._state.conn or super().connection()  # type: ignore[no-untyped-call]  # has no types
         return found
 
     def rollback(self) -> None:
