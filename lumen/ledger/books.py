@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from lumen.config.settings import Pool
 from lumen.ledger import statements
-from lumen.ledger.known import HoldState, Known
+from lumen.ledger.known import AccountState, HoldState, Known
+from lumen.ledger.outcome import Outcome
 from lumen.ledger.pools import HOUR_US
 
 Hour = tuple[int, int, str, str]
@@ -24,22 +26,22 @@ class Books:
     ):
         """Read of them what is not known. `accounts` need not name those of holds that are there."""
         self.moment = moment
-        self._known = known
+        self.accounts = known.accounts
         self.holds = known.holds
         self.keys = known.keys
-        ids = set(accounts)
+        self._known = known
         if statements.is_locking():
             # Whoever changes a hold has its account locked: only then is what the hold says certain.
-            ids.update(row[0] for row in statements.read(statements.ACCOUNTS_OF_HOLDS, requests))
-            known.read_accounts(ids)
+            held = {row[0] for row in statements.read(statements.ACCOUNTS_OF_HOLDS, requests)}
+            known.read_accounts(held.union(accounts))
             known.read_holds(requests)
         else:
             known.read_holds(requests)
-            ids.update(self.holds[each].account_id for each in requests if each in self.holds)
-            known.read_accounts(ids)
+            holds = known.holds
+            known.read_accounts({holds[each].account_id for each in requests if each in holds}.union(accounts))
         known.read_keys(keys)
-        self.accounts = {each: known.accounts[each] for each in sorted(ids) if each in known.accounts}
         self.settled: dict[str, tuple[int, int, str]] = {}
+        self._changed: dict[int, AccountState] = {}
         self._placed: dict[str, HoldState] = {}
         self._extended: dict[str, HoldState] = {}
         self._freed: list[str] = []
@@ -47,11 +49,17 @@ class Books:
         self._used_keys: dict[int, list[int]] = {}
         self._used_hours: dict[Hour, list[int]] = {}
 
+    def refill(self, account: AccountState, pool: Pool) -> None:
+        """Take in what time brought to the account."""
+        if self.moment > account.touched_at:
+            account.refill(pool, self.moment)
+            self._changed[account.id] = account
+
     def add_hold(self, hold: HoldState) -> None:
         """Set coins aside for a call."""
         account = self.accounts[hold.account_id]
         account.held += hold.amount
-        account.is_changed = True
+        self._changed[account.id] = account
         self.holds[hold.request_id] = self._placed[hold.request_id] = hold
 
     def extend_hold(self, hold: HoldState, more: int) -> None:
@@ -59,28 +67,45 @@ class Books:
         hold.amount += more
         account = self.accounts[hold.account_id]
         account.held += more
-        account.is_changed = True
+        self._changed[account.id] = account
         if hold.request_id not in self._placed:
             self._extended[hold.request_id] = hold
 
-    def free_hold(self, hold: HoldState) -> None:
-        """Set nothing aside for the call any more."""
-        del self.holds[hold.request_id]
-        self._extended.pop(hold.request_id, None)
-        account = self.accounts[hold.account_id]
+    def settle(
+        self, hold: HoldState, outcome: Outcome, *, cost: int, shortfall: int, input_tokens: int, output_tokens: int
+    ) -> None:
+        """Free the hold, charge the account, and write the call down."""
+        request_id, account = hold.request_id, self.accounts[hold.account_id]
         account.held -= hold.amount
-        account.is_changed = True
-        if self._placed.pop(hold.request_id, None) is None:
-            self._freed.append(hold.request_id)
-
-    def record(self, hold: HoldState, outcome: str, totals: tuple[int, int, int], row: tuple[Any, ...]) -> None:
-        """Write a call down, and count its input tokens, output tokens and nanocoins for its key and hour.
-
-        `row` has the columns of `statements.REQUEST`.
-        """
-        self._requests += row
-        _count(self._used_keys, hold.key_id, totals)
-        _count(self._used_hours, (hold.account_id, hold.key_id, hold.model, outcome), totals)
+        account.charge(cost, input_tokens, output_tokens, unlimited=bool(hold.unlimited))
+        self._changed[account.id] = account
+        del self.holds[request_id]
+        if self._placed.pop(request_id, None) is None:
+            self._extended.pop(request_id, None)
+            self._freed.append(request_id)
+        self.settled[request_id] = cost, shortfall, outcome.outcome
+        _count(self._used_keys, hold.key_id, input_tokens, output_tokens, cost)
+        used = hold.account_id, hold.key_id, hold.model, outcome.outcome
+        _count(self._used_hours, used, input_tokens, output_tokens, cost)
+        self._requests += (
+            request_id,
+            hold.account_id,
+            hold.key_id,
+            hold.model,
+            outcome.endpoint,
+            outcome.outcome,
+            outcome.status,
+            bool(hold.streamed),
+            input_tokens,
+            output_tokens,
+            outcome.estimated,
+            cost,
+            shortfall,
+            hold.created_at,
+            self.moment,
+            outcome.duration_us,
+            outcome.time_to_first_byte_us,
+        )
 
     def find_overlooked(self, request_id: str) -> bool:
         """Whether the call has a hold after all, which was not looked for because it is not among those known."""
@@ -90,7 +115,6 @@ class Books:
         if (hold := self.holds.get(request_id)) is None:
             return False
         self._known.read_accounts((hold.account_id,))
-        self.accounts[hold.account_id] = self._known.accounts[hold.account_id]
         return True
 
     def recorded(self, request_id: str) -> tuple[int, int, str] | None:
@@ -103,27 +127,36 @@ class Books:
     def save(self) -> None:
         """Write everything that changed."""
         moment, hour = self.moment, self.moment // HOUR_US
-        changed = [account for account in self.accounts.values() if account.is_changed]
-        statements.free(self._freed)
-        statements.save_amounts([value for each in self._extended.values() for value in (each.request_id, each.amount)])
-        statements.save_accounts([value for account in changed for value in account.row])
-        statements.add_holds([value for hold in self._placed.values() for value in hold.row])
-        statements.count_keys(
-            [value for key, totals in sorted(self._used_keys.items()) for value in (key, *totals, moment)]
-        )
-        statements.count_hours(
-            [value for used, totals in sorted(self._used_hours.items()) for value in (*used, hour, *totals, moment)]
-        )
-        statements.add_requests(self._requests)
-        for account in changed:
+        amounts: list[Any] = []
+        accounts: list[Any] = []
+        holds: list[Any] = []
+        keys: list[Any] = []
+        hours: list[Any] = []
+        for hold in self._extended.values():
+            amounts += hold.request_id, hold.amount
+        for _, account in sorted(self._changed.items()):
+            accounts += account.row
             account.saved()
+        for hold in self._placed.values():
+            holds += hold.row
+        for key, totals in sorted(self._used_keys.items()):
+            keys += (key, *totals, moment)
+        for used, totals in sorted(self._used_hours.items()):
+            hours += (*used, hour, *totals, moment)
+        statements.free(self._freed)
+        statements.save_amounts(amounts)
+        statements.save_accounts(accounts)
+        statements.add_holds(holds)
+        statements.count_keys(keys)
+        statements.count_hours(hours)
+        statements.add_requests(self._requests)
 
 
-def _count(used: dict[Any, list[int]], what: Any, totals: tuple[int, int, int]) -> None:
+def _count(used: dict[Any, list[int]], what: Any, input_tokens: int, output_tokens: int, cost: int) -> None:
     if (counted := used.get(what)) is None:
-        used[what] = [1, *totals]
+        used[what] = [1, input_tokens, output_tokens, cost]
         return
     counted[0] += 1
-    counted[1] += totals[0]
-    counted[2] += totals[1]
-    counted[3] += totals[2]
+    counted[1] += input_tokens
+    counted[2] += output_tokens
+    counted[3] += cost

@@ -69,7 +69,7 @@ def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, others
     pool = account.pool(settings)
     if pool.max == 0:
         raise Forbidden('This account has no budget.', code='no_budget')
-    account.refill(pool, moment)
+    books.refill(account, pool)
     unlimited = pool.max is None
     amount, output_bound = (0, ask.output_bound) if unlimited else _afford(ask, account, pool, moment)
     if others_wait and amount:
@@ -103,7 +103,7 @@ def extend(books: Books, request_id: str, amount: int, *, settings: Settings) ->
     if hold is None or hold.unlimited:
         return None
     account = books.accounts[hold.account_id]
-    account.refill(account.pool(settings), books.moment)
+    books.refill(account, account.pool(settings))
     more = min(amount - hold.amount, account.balance - account.held)
     if more > 0:
         books.extend_hold(hold, more)

@@ -53,7 +53,6 @@ class AccountState:
     spent: int
     input_tokens: int
     output_tokens: int
-    is_changed: bool = False
     accrued: int = 0
     charged: int = 0
     charged_unlimited: int = 0
@@ -87,8 +86,6 @@ class AccountState:
 
     def refill(self, pool: Pool, moment: int) -> None:
         """Take in what time brought."""
-        if moment <= self.touched_at:
-            return
         found = refill(
             balance=self.balance,
             touched_at=self.touched_at,
@@ -100,11 +97,9 @@ class AccountState:
         self.balance, accrued, self.remainder, self.touched_at = found
         self.accrued += accrued
         self.brought_in += accrued
-        self.is_changed = True
 
     def charge(self, cost: int, input_tokens: int, output_tokens: int, *, unlimited: bool) -> None:
         """Count a call, and take what it did cost out of the pool unless that is unlimited."""
-        self.is_changed = True
         self.requests += 1
         self.spent += cost
         self.charged += cost
@@ -119,7 +114,6 @@ class AccountState:
 
     def saved(self) -> None:
         """Its row says all of this now."""
-        self.is_changed = False
         self.accrued = self.charged = self.charged_unlimited = self.requests = self.read = self.written = 0
 
 

@@ -17,7 +17,8 @@ from lumen.errors import DatabaseUnavailable, Forbidden, InsufficientCoins, NotA
 from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held
 from lumen.ledger.operations import Extend, Operation, Place, Settle, carry_out
-from lumen.ledger.settlement import Outcome, Settled
+from lumen.ledger.outcome import Outcome
+from lumen.ledger.settlement import Settled
 from lumen.ledger.waiting import Lines, can_come
 from lumen.waking import Promise, awaitable
 

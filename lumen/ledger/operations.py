@@ -14,7 +14,8 @@ from lumen.ledger import holds, settlement
 from lumen.ledger.books import Books
 from lumen.ledger.holds import Ask, Held
 from lumen.ledger.known import Known, recalled
-from lumen.ledger.settlement import Outcome, Settled
+from lumen.ledger.outcome import Outcome
+from lumen.ledger.settlement import Settled
 from lumen.writer import TryAgain
 
 
@@ -99,25 +100,16 @@ def _alone(operation: Operation) -> Any:
 
 def _one(books: Books, operation: Operation) -> Result:
     try:
-        return _done(books, operation), None
+        if isinstance(operation, Place):
+            ask, process_id, settings, others_wait = operation
+            return holds.place(books, ask, settings=settings, process_id=process_id, others_wait=others_wait), None
+        settings = operation.settings
+        if isinstance(operation, Extend):
+            return holds.extend(books, operation.request_id, operation.amount, settings=settings), None
+        if operation.outcome is None:
+            return settlement.interrupted(books, operation.request_id, settings=settings), None
+        return settlement.settle(books, operation.request_id, operation.outcome, settings=settings), None
     except LumenError as refusal:
         if isinstance(operation, Place) and books.find_overlooked(operation.ask.request_id):
             return _one(books, operation)
         return None, refusal
-
-
-def _done(books: Books, operation: Operation) -> Any:
-    settings = operation.settings
-    if isinstance(operation, Place):
-        return holds.place(
-            books,
-            operation.ask,
-            settings=settings,
-            process_id=operation.process_id,
-            others_wait=operation.others_wait,
-        )
-    if isinstance(operation, Extend):
-        return holds.extend(books, operation.request_id, operation.amount, settings=settings)
-    if operation.outcome is None:
-        return settlement.interrupted(books, operation.request_id, settings=settings)
-    return settlement.settle(books, operation.request_id, operation.outcome, settings=settings)

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import structlog
 
 from lumen.coins import MAX_NANOCOINS, Price
 from lumen.config.settings import Settings
 from lumen.ledger.books import Books
+from lumen.ledger.outcome import Outcome
 
 log = structlog.get_logger()
-
-
-class Outcome(NamedTuple):
-    """How a call ended. Tokens are those of the whole call; `estimated` when the model server did not report them."""
-
-    outcome: str
-    status: int
-    input_tokens: int
-    output_tokens: int
-    estimated: bool
-    endpoint: str
-    duration_us: int
-    time_to_first_byte_us: int | None = None
 
 
 @dataclass(slots=True)
@@ -49,42 +36,22 @@ def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Setting
     if hold is None:
         return _recorded(books, request_id, outcome)
     account = books.accounts[hold.account_id]
-    account.refill(account.pool(settings), books.moment)
+    books.refill(account, account.pool(settings))
     due = Price(hold.input_price, hold.output_price).cost(outcome.input_tokens, outcome.output_tokens)
     # Keys, hours and requests count parts of what the account counts: what fits there fits everywhere.
     countable = MAX_NANOCOINS - account.spent
-    available = hold.amount + account.balance - account.held
-    cost = min(due, countable if hold.unlimited else min(countable, available))
+    cost = min(due, countable)
+    if not hold.unlimited:
+        cost = min(cost, hold.amount + account.balance - account.held)
     shortfall = min(due - cost, MAX_NANOCOINS)
-    input_tokens = min(outcome.input_tokens, MAX_NANOCOINS - account.input_tokens)
-    output_tokens = min(outcome.output_tokens, MAX_NANOCOINS - account.output_tokens)
-    books.free_hold(hold)
-    account.charge(cost, input_tokens, output_tokens, unlimited=bool(hold.unlimited))
-    books.record(
+    books.settle(
         hold,
-        outcome.outcome,
-        (input_tokens, output_tokens, cost),
-        (
-            request_id,
-            hold.account_id,
-            hold.key_id,
-            hold.model,
-            outcome.endpoint,
-            outcome.outcome,
-            outcome.status,
-            bool(hold.streamed),
-            input_tokens,
-            output_tokens,
-            outcome.estimated,
-            cost,
-            shortfall,
-            hold.created_at,
-            books.moment,
-            outcome.duration_us,
-            outcome.time_to_first_byte_us,
-        ),
+        outcome,
+        cost=cost,
+        shortfall=shortfall,
+        input_tokens=min(outcome.input_tokens, MAX_NANOCOINS - account.input_tokens),
+        output_tokens=min(outcome.output_tokens, MAX_NANOCOINS - account.output_tokens),
     )
-    books.settled[request_id] = cost, shortfall, outcome.outcome
     return Settled(cost, shortfall)
 
 

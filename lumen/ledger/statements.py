@@ -7,6 +7,7 @@ costs. So what a batch writes goes in as one statement a table: a list of rows o
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -108,7 +109,10 @@ RECORDED = ('cost, shortfall, outcome', 'from request where request_id {among}')
 
 
 class Write:
-    """A statement that writes rows of these columns, all at once: `{given}` in it, and `{names}` for their names."""
+    """A statement that writes rows of these columns, all at once.
+
+    In it, `{given}` is a table of them, `{rows}` what is inserted, and `{among}` compares with their first column.
+    """
 
     def __init__(self, statement: str, columns: Columns):
         self._statement = statement
@@ -134,23 +138,37 @@ class Write:
             engine.run(self._of_size.get(size) or self._on_sqlite(size), some)
 
     def _on_sqlite(self, size: int) -> str:
+        if size == 1:
+            return self._of_size.setdefault(1, self._of_one())
         named = ', '.join(f'column{number} as {name}' for number, name in enumerate(self._names, 1))
         rows = ', '.join([f'({", ".join("?" * len(self._names))})'] * size)
         given = f'(select {named} from (values {rows}) where column1 <> 0) as given'  # noqa: S608 - names of ours
-        return self._of_size.setdefault(size, self._filled(given))
+        return self._of_size.setdefault(size, self._of_many(given))
+
+    def _of_one(self) -> str:
+        """For one row, of which SQLite need not make a table: a commit at one connection costs a tenth less."""
+        marks = {name: f'?{number}' for number, name in enumerate(self._names, 1)}
+        alone = self._statement.replace('from {given} where', 'where')
+        alone = re.sub(r'given\.(\w+)', lambda found: marks[found[1]], alone)
+        return alone.format(rows=f'({", ".join(self._names)}) values ({", ".join(marks.values())})', among='= ?1')
 
     @cache  # noqa: B019 - the statements live as long as the process
     def _on_postgresql(self) -> str:
         arrays = ', '.join(f'%s::{kind}[]' for kind in self._kinds)
-        return self._filled(f'unnest({arrays}) as given({", ".join(self._names)})')
+        return self._of_many(f'unnest({arrays}) as given({", ".join(self._names)})')
 
-    def _filled(self, given: str) -> str:
-        return self._statement.format(names=', '.join(self._names), given=given)
+    def _of_many(self, given: str) -> str:
+        names = ', '.join(self._names)
+        return self._statement.format(
+            given=given,
+            rows=f'({names}) select {names} from {given} where true',  # noqa: S608 - names of ours
+            among=f'in (select {self._names[0]} from {given})',  # noqa: S608 - names of ours
+        )
 
 
-add_holds = Write('insert into hold ({names}) select {names} from {given}', HOLD)
-add_requests = Write('insert into request ({names}) select {names} from {given}', REQUEST)
-free = Write('delete from hold where request_id in (select request_id from {given})', (('request_id', 'text'),))
+add_holds = Write('insert into hold {rows}', HOLD)
+add_requests = Write('insert into request {rows}', REQUEST)
+free = Write('delete from hold where request_id {among}', (('request_id', 'text'),))
 save_amounts = Write(
     'update hold set amount = given.amount from {given} where hold.request_id = given.request_id',
     (('request_id', 'text'), ('amount', 'bigint')),
@@ -179,7 +197,7 @@ count_keys = Write(
 )
 count_hours = Write(
     """
-    insert into hourly_usage ({names}) select {names} from {given} where true
+    insert into hourly_usage {rows}
     on conflict (account_id, key_id, model, outcome, hour) do update
     set requests = hourly_usage.requests + excluded.requests,
         input_tokens = hourly_usage.input_tokens + excluded.input_tokens,
