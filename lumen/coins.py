@@ -5,16 +5,15 @@ A coin is 10**9 nanocoins. A price is nanocoins per million tokens, so a cost is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation, localcontext
+from typing import NamedTuple
 
 NANOCOINS_PER_COIN = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000
 MAX_NANOCOINS = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What a model costs, in nanocoins per million input and output tokens."""
 
     input: int

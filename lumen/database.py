@@ -25,7 +25,7 @@ import models
 from lumen.database_faults import cannot_write, is_of_the_database, unavailable
 from lumen.engine import SqliteEngine, connect
 from lumen.errors import DatabaseUnavailable, LumenError, OutcomeUnknown
-from lumen.waking import awaitable
+from lumen.waking import Promise, awaitable
 from lumen.writer import ATTEMPTS, Batched, Tell, Told, Work, Writer
 
 P = ParamSpec('P')
@@ -103,13 +103,13 @@ class Database:
         """Queue `call` for the writer without waiting. Never blocks and may be called from a `finally`."""
         if self._closed:
             raise RuntimeError('the database is closed')
-        future: Future[T] = Future()
+        future: Future[T] = Promise()
         self._queue(Work(future, lambda: call(*args, **kwargs)))
         return future
 
     def submit_to(self, batched: Batched, item: Any) -> Future[Any]:
         """Queue `item` for the writer, to be handed to `batched` together with those that are queued beside it."""
-        future: Future[Any] = Future()
+        future: Future[Any] = Promise()
         self._submit_to(batched, item, future)
         return future
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import peewee
@@ -13,6 +15,16 @@ from lumen import database_address
 from lumen.errors import ConfigurationError, DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 10_000
+CACHED_STATEMENTS = 512
+"""Prepared ones of a connection to an SQLite file: those of the ledger come in many sizes."""
+PRAGMAS = {
+    'page_size': 2048,  # of new files: a commit writes the whole pages of all rows that it touches, wherever they are
+    'journal_mode': 'wal',
+    'wal_autocheckpoint': 4000,  # pages, 8 MB: a page that is written often is copied into the file less often
+    'synchronous': 'full',
+    'foreign_keys': 1,
+    'busy_timeout': BUSY_TIMEOUT_MS,
+}
 LINK_LIMITS: dict[str, Any] = {
     'connect_timeout': 10,
     'keepalives_idle': 15,
@@ -23,6 +35,9 @@ LINK_LIMITS: dict[str, Any] = {
 """Of a link to PostgreSQL over TCP, unless its address says otherwise (libpq's names): one that was dropped silently is
 found out within half a minute. Seconds, the last in milliseconds.
 """
+
+
+_in_words_of_peewee: AbstractContextManager[None] = vars(peewee)['__exception_wrapper__']
 
 
 class _OffLoop:
@@ -36,8 +51,41 @@ class _OffLoop:
         return super().execute_sql(sql, params)  # type: ignore[misc]  # completed by the peewee class beside it
 
 
+class Connection(sqlite3.Connection):
+    """A connection to an SQLite file that counts how often something that was done over it was taken back."""
+
+    undone = 0
+    known: Any = None
+    """What whoever writes over it keeps in mind of the database; see `ledger/known.py`."""
+
+
 class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
-    pass
+    _state: Any
+    """Of this thread; `conn` is its connection."""
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """`execute_sql`, for those who are in a hurry: without hooks and logs of queries."""
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(f'a query on the event loop: {sql[:200]}')
+        with _in_words_of_peewee:
+            return self.connection().execute(sql, values)
+
+    def connection(self) -> Connection:
+        found: Connection = self._state.conn or super().connection()  # type: ignore[no-untyped-call]  # has no types
+        return found
+
+    def rollback(self) -> None:
+        self._count_undone()
+        super().rollback()
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        if sql[:8].upper() == 'ROLLBACK':  # to a savepoint
+            self._count_undone()
+        return super().execute_sql(sql, params)
+
+    def _count_undone(self) -> None:
+        if not self.is_closed():
+            self.connection().undone += 1
 
 
 class PostgresqlEngine(_OffLoop, peewee.PostgresqlDatabase):
@@ -66,7 +114,9 @@ def connect(url: str) -> Engine:
             raise DatabaseUnavailable(reason, 'correct the path of the database') from None
         engine = SqliteEngine(
             str(path),
-            pragmas={'journal_mode': 'wal', 'synchronous': 'full', 'foreign_keys': 1, 'busy_timeout': BUSY_TIMEOUT_MS},
+            pragmas=PRAGMAS,
+            factory=Connection,
+            cached_statements=CACHED_STATEMENTS,
         )
         engine.register_function(str.lower, 'lower', 1)  # SQLite's own knows the letters of ASCII only
         return engine

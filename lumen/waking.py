@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -60,6 +60,94 @@ def _given_up(future: Future[T], timer: asyncio.TimerHandle | None, waiter: asyn
         timer.cancel()
     if waiter.cancelled():
         future.cancel()
+
+
+class Promise(Future[T]):
+    """A future without a lock, of which making one is dear: a thread that waits for it brings its own.
+
+    One thread sets the result. What two may do at once, is done by taking the one thing there is: out of `_unbegun`
+    by whoever begins or cancels it, out of `_callbacks` by whoever calls it. `concurrent.futures.wait` needs the lock.
+    """
+
+    def __init__(self) -> None:
+        self._unbegun = [None]
+        self._callbacks: deque[Callable[[Future[T]], object]] = deque()
+        self._is_cancelled = self._is_done = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f'<Promise {"cancelled" if self._is_cancelled else "done" if self._is_done else "pending"}>'
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return self._take()
+
+    def set_result(self, result: T) -> None:
+        self._end(result, None)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        self._end(None, exception)
+
+    def cancel(self) -> bool:
+        if self._take():
+            self._is_cancelled = self._is_done = True
+            self._call_back()
+        return self._is_cancelled
+
+    def cancelled(self) -> bool:
+        return self._is_cancelled
+
+    def running(self) -> bool:
+        return not self._is_done and not self._unbegun
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def result(self, timeout: float | None = None) -> T:
+        if (error := self.exception(timeout)) is not None:
+            raise error
+        return self._value  # type: ignore[return-value]  # None only where that is the result
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        if not self._is_done:
+            ended = threading.Event()
+            self.add_done_callback(lambda _: ended.set())
+            if not ended.wait(timeout):
+                raise TimeoutError
+        if self._is_cancelled:
+            raise CancelledError
+        return self._error
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        self._callbacks.append(fn)
+        if self._is_done:  # looked at only now: whoever ends it meanwhile finds what was added, or is found here
+            self._call_back()
+
+    def _take(self) -> bool:
+        try:
+            self._unbegun.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _end(self, value: T | None, error: BaseException | None) -> None:
+        if self._is_done:
+            raise InvalidStateError(f'{self!r} has its answer')
+        self._unbegun.clear()
+        self._value, self._error = value, error
+        self._is_done = True
+        self._call_back()
+
+    def _call_back(self) -> None:
+        while self._callbacks:
+            try:
+                callback = self._callbacks.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                callback(self)
+            except Exception:
+                log.exception('a result could not be told')
 
 
 class _Wakers:

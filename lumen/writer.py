@@ -68,6 +68,10 @@ class Spoilt(Exception):
     """Something of a batch failed halfway, and its changes could not be undone alone."""
 
 
+class TryAgain(Exception):
+    """A batch was carried out on what is not so any more: once it is undone, it can be carried out on what is so."""
+
+
 class Writer(threading.Thread):
     """Carries out what is put into `queue`; None ends it. A future resolves only after the commit.
 
@@ -135,6 +139,14 @@ class Writer(threading.Thread):
                         self._commit([work])
                     return
                 self.pause.wait(0.02 * 2**attempt)
+            except TryAgain as error:
+                if attempt and len(batch) > 1:
+                    for work in batch:
+                        self._commit([work])
+                    return
+                if attempt:
+                    self._fail(batch[0], error.__cause__ or error)
+                    return
             except (Spoilt, peewee.DatabaseError) as error:
                 if len(batch) > 1 and not is_of_the_database(error):
                     for work in batch:
@@ -192,7 +204,7 @@ class Writer(threading.Thread):
                 continue
             try:
                 results += batched([work.item for work in some])
-            except peewee.DatabaseError:
+            except (peewee.DatabaseError, TryAgain):
                 raise
             except Exception as error:
                 if len(batch) == 1:
@@ -207,7 +219,7 @@ class Writer(threading.Thread):
         try:
             with self._engine.savepoint():
                 return work.call(), None
-        except (peewee.OperationalError, peewee.InterfaceError):
+        except (peewee.OperationalError, peewee.InterfaceError, TryAgain):
             raise
         except Exception as error:  # noqa: BLE001 - as above
             return None, error

@@ -2,6 +2,7 @@
 
 from lumen.ledger.holds import Ask, Held
 from lumen.ledger.ledger import Ledger
-from lumen.ledger.settlement import Outcome, Settled
+from lumen.ledger.outcome import Outcome
+from lumen.ledger.settlement import Settled
 
 __all__ = ['Ask', 'Held', 'Ledger', 'Outcome', 'Settled']

@@ -5,164 +5,117 @@ Calls of one account in a batch become one update of its row, and so do those of
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import Any
 
 from lumen.config.settings import Pool
 from lumen.ledger import statements
-from lumen.ledger.pools import refill
-from lumen.ledger.statements import Row
+from lumen.ledger.known import AccountState, HoldState, Known
+from lumen.ledger.outcome import Outcome
+from lumen.ledger.pools import HOUR_US
 
-Totals = tuple[int, int, int, int]
-"""Requests, input tokens, output tokens, nanocoins."""
-
-
-@dataclass(slots=True)
-class AccountState:
-    """An account's row as it is by now. From `accrued` on: what this batch added."""
-
-    id: int
-    active: bool
-    kind: str
-    handle: str
-    balance: int
-    held: int
-    touched_at: int
-    remainder: int
-    brought_in: int
-    spent: int
-    input_tokens: int
-    output_tokens: int
-    is_changed: bool = False
-    accrued: int = 0
-    charged: int = 0
-    charged_unlimited: int = 0
-    requests: int = 0
-    read: int = 0
-    written: int = 0
-
-    def refill(self, pool: Pool, moment: int) -> None:
-        """Take in what time brought."""
-        found = refill(
-            balance=self.balance,
-            touched_at=self.touched_at,
-            remainder=self.remainder,
-            pool=pool,
-            moment=moment,
-            brought_in=self.brought_in,
-        )
-        self.is_changed = True
-        self.balance, self.touched_at, self.remainder = found.balance, found.touched_at, found.remainder
-        self.accrued += found.accrued
-        self.brought_in += found.accrued
-
-    def charge(self, cost: int, input_tokens: int, output_tokens: int, *, unlimited: bool) -> None:
-        """Count a call, and take what it did cost out of the pool unless that is unlimited."""
-        self.is_changed = True
-        self.requests += 1
-        self.spent += cost
-        self.charged += cost
-        if unlimited:
-            self.charged_unlimited += cost
-        else:
-            self.balance -= cost
-        self.input_tokens += input_tokens
-        self.read += input_tokens
-        self.output_tokens += output_tokens
-        self.written += output_tokens
-
-    @property
-    def row(self) -> Row:
-        return (
-            self.id,
-            self.balance,
-            self.held,
-            self.touched_at,
-            self.remainder,
-            self.accrued,
-            self.charged,
-            self.charged_unlimited,
-            self.requests,
-            self.read,
-            self.written,
-        )
-
-
-@dataclass(slots=True)
-class HoldState:
-    """A hold that is open."""
-
-    request_id: str
-    account_id: int
-    key_id: int
-    model: str
-    amount: int
-    unlimited: bool
-    input_price: int
-    output_price: int
-    expected_input_tokens: int
-    expected_output_tokens: int
-    streamed: bool
-    created_at: int
-    is_new: bool = False
+Hour = tuple[int, int, str, str]
+"""Account, key, model and outcome."""
 
 
 class Books:
-    """The rows that a batch is about, by account, key and request."""
+    """The rows that a batch is about, by account, key and request, at one moment."""
 
-    def __init__(self, accounts: Collection[int], keys: Collection[int], requests: Collection[str]):
-        """Read them. `accounts` need not name those of holds that are there."""
-        ids = set(accounts)
+    def __init__(
+        self, known: Known, moment: int, *, accounts: Collection[int], keys: Collection[int], requests: Collection[str]
+    ):
+        """Read of them what is not known. `accounts` need not name those of holds that are there."""
+        self.moment = moment
+        self.accounts = known.accounts
+        self.holds = known.holds
+        self.keys = known.keys
+        self._known = known
         if statements.is_locking():
             # Whoever changes a hold has its account locked: only then is what the hold says certain.
-            ids.update(row[0] for row in statements.read(statements.ACCOUNTS_OF_HOLDS, requests))
-            self.accounts = _accounts(ids)
-            self.holds = _holds(requests)
+            held = {row[0] for row in statements.read(statements.ACCOUNTS_OF_HOLDS, requests)}
+            known.read_accounts(held.union(accounts))
+            known.read_holds(requests)
         else:
-            self.holds = _holds(requests)
-            self.accounts = _accounts(ids | {hold.account_id for hold in self.holds.values()})
-        self.keys = {row[0]: row for row in statements.read(statements.KEYS, keys)}
+            known.read_holds(requests)
+            holds = known.holds
+            known.read_accounts({holds[each].account_id for each in requests if each in holds}.union(accounts))
+        known.read_keys(keys)
         self.settled: dict[str, tuple[int, int, str]] = {}
-        self._new_holds: dict[str, Row] = {}
-        self._amounts: dict[str, int] = {}
+        self._changed: dict[int, AccountState] = {}
+        self._placed: dict[str, HoldState] = {}
+        self._extended: dict[str, HoldState] = {}
         self._freed: list[str] = []
-        self._requests: list[Row] = []
-        self._key_totals: defaultdict[tuple[int, int], Totals] = defaultdict(lambda: (0, 0, 0, 0))
-        self._hour_totals: defaultdict[tuple[int, int, str, str, int, int], Totals] = defaultdict(lambda: (0, 0, 0, 0))
+        self._requests: list[Any] = []
+        self._used_keys: dict[int, list[int]] = {}
+        self._used_hours: dict[Hour, list[int]] = {}
 
-    def add_hold(self, hold: HoldState, row: Row) -> None:
-        """Keep a new hold; `row` has the columns of `statements.HOLD`."""
-        hold.is_new = True
-        self.holds[hold.request_id] = hold
-        self._new_holds[hold.request_id] = row
+    def refill(self, account: AccountState, pool: Pool) -> None:
+        """Take in what time brought to the account."""
+        if self.moment > account.touched_at:
+            account.refill(pool, self.moment)
+            self._changed[account.id] = account
+
+    def add_hold(self, hold: HoldState) -> None:
+        """Set coins aside for a call."""
+        account = self.accounts[hold.account_id]
+        account.held += hold.amount
+        self._changed[account.id] = account
+        self.holds[hold.request_id] = self._placed[hold.request_id] = hold
 
     def extend_hold(self, hold: HoldState, more: int) -> None:
         """Set aside more for a call."""
         hold.amount += more
         account = self.accounts[hold.account_id]
         account.held += more
-        account.is_changed = True
-        if not hold.is_new:
-            self._amounts[hold.request_id] = hold.amount
+        self._changed[account.id] = account
+        if hold.request_id not in self._placed:
+            self._extended[hold.request_id] = hold
 
-    def free_hold(self, hold: HoldState) -> None:
-        """Set nothing aside for the call any more."""
-        del self.holds[hold.request_id]
-        self._amounts.pop(hold.request_id, None)
-        account = self.accounts[hold.account_id]
+    def settle(
+        self, hold: HoldState, outcome: Outcome, *, cost: int, shortfall: int, input_tokens: int, output_tokens: int
+    ) -> None:
+        """Free the hold, charge the account, and write the call down."""
+        request_id, account = hold.request_id, self.accounts[hold.account_id]
         account.held -= hold.amount
-        account.is_changed = True
-        if self._new_holds.pop(hold.request_id, None) is None:
-            self._freed.append(hold.request_id)
+        account.charge(cost, input_tokens, output_tokens, unlimited=bool(hold.unlimited))
+        self._changed[account.id] = account
+        del self.holds[request_id]
+        if self._placed.pop(request_id, None) is None:
+            self._extended.pop(request_id, None)
+            self._freed.append(request_id)
+        self.settled[request_id] = cost, shortfall, outcome.outcome
+        _count(self._used_keys, hold.key_id, input_tokens, output_tokens, cost)
+        used = hold.account_id, hold.key_id, hold.model, outcome.outcome
+        _count(self._used_hours, used, input_tokens, output_tokens, cost)
+        self._requests += (
+            request_id,
+            hold.account_id,
+            hold.key_id,
+            hold.model,
+            outcome.endpoint,
+            outcome.outcome,
+            outcome.status,
+            bool(hold.streamed),
+            input_tokens,
+            output_tokens,
+            outcome.estimated,
+            cost,
+            shortfall,
+            hold.created_at,
+            self.moment,
+            outcome.duration_us,
+            outcome.time_to_first_byte_us,
+        )
 
-    def record(self, hold: HoldState, outcome: str, hour: int, moment: int, totals: Totals, row: Row) -> None:
-        """Write a call down and count it for its key and hour; `row` has the columns of `statements.REQUEST`."""
-        self._requests.append(row)
-        key = hold.key_id, moment
-        self._key_totals[key] = _sum(self._key_totals[key], totals)
-        place = hold.account_id, hold.key_id, hold.model, outcome, hour, moment
-        self._hour_totals[place] = _sum(self._hour_totals[place], totals)
+    def find_overlooked(self, request_id: str) -> bool:
+        """Whether the call has a hold after all, which was not looked for because it is not among those known."""
+        if not self._known.is_remembered or request_id in self.holds:
+            return False
+        self._known.read_holds((request_id,))
+        if (hold := self.holds.get(request_id)) is None:
+            return False
+        self._known.read_accounts((hold.account_id,))
+        return True
 
     def recorded(self, request_id: str) -> tuple[int, int, str] | None:
         """Cost, shortfall and outcome of a call that is settled; None for one that never was."""
@@ -173,31 +126,37 @@ class Books:
 
     def save(self) -> None:
         """Write everything that changed."""
+        moment, hour = self.moment, self.moment // HOUR_US
+        amounts: list[Any] = []
+        accounts: list[Any] = []
+        holds: list[Any] = []
+        keys: list[Any] = []
+        hours: list[Any] = []
+        for hold in self._extended.values():
+            amounts += hold.request_id, hold.amount
+        for _, account in sorted(self._changed.items()):
+            accounts += account.row
+            account.saved()
+        for hold in self._placed.values():
+            holds += hold.row
+        for key, totals in sorted(self._used_keys.items()):
+            keys += (key, *totals, moment)
+        for used, totals in sorted(self._used_hours.items()):
+            hours += (*used, hour, *totals, moment)
         statements.free(self._freed)
-        statements.write(statements.SAVE_AMOUNT, statements.AMOUNT, list(self._amounts.items()))
-        changed = [account.row for _, account in sorted(self.accounts.items()) if account.is_changed]
-        statements.write(statements.SAVE_ACCOUNTS, statements.ACCOUNT, changed)
-        statements.write(statements.ADD_HOLDS, statements.HOLD, list(self._new_holds.values()))
-        statements.write(
-            statements.COUNT_KEYS,
-            statements.KEY,
-            [(key, *totals, moment) for (key, moment), totals in sorted(self._key_totals.items())],
-        )
-        statements.write(
-            statements.COUNT_HOURS,
-            statements.HOUR,
-            [(*place, *totals, moment) for (*place, moment), totals in sorted(self._hour_totals.items())],
-        )
-        statements.write(statements.ADD_REQUESTS, statements.REQUEST, self._requests)
+        statements.save_amounts(amounts)
+        statements.save_accounts(accounts)
+        statements.add_holds(holds)
+        statements.count_keys(keys)
+        statements.count_hours(hours)
+        statements.add_requests(self._requests)
 
 
-def _accounts(ids: Collection[int]) -> dict[int, AccountState]:
-    return {row[0]: AccountState(*row) for row in statements.read(statements.ACCOUNTS, ids)}
-
-
-def _holds(request_ids: Collection[str]) -> dict[str, HoldState]:
-    return {row[0]: HoldState(*row) for row in statements.read(statements.HOLDS, request_ids)}
-
-
-def _sum(one: Totals, other: Totals) -> Totals:
-    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]
+def _count(used: dict[Any, list[int]], what: Any, input_tokens: int, output_tokens: int, cost: int) -> None:
+    if (counted := used.get(what)) is None:
+        used[what] = [1, input_tokens, output_tokens, cost]
+        return
+    counted[0] += 1
+    counted[1] += input_tokens
+    counted[2] += output_tokens
+    counted[3] += cost

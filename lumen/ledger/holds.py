@@ -5,17 +5,17 @@ A hold does not change the balance; it narrows what is available: `available = b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lumen.coins import MAX_NANOCOINS, Price, stated
 from lumen.config.settings import Pool, Settings
 from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated
-from lumen.ledger.books import AccountState, Books, HoldState
+from lumen.ledger.books import Books
+from lumen.ledger.known import AccountState, HoldState
 from lumen.ledger.pools import microseconds_until
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A call that wants to start. Bounds are tokens: input of the whole call, output of each of its `choices`.
 
     The expected tokens are of the whole call; they matter when the pool is nearly empty or the process dies.
@@ -36,8 +36,7 @@ class Ask:
     streamed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A call that may start. When `bounded_by_pool`, the model server must be told `output_bound` (tokens a choice)."""
 
     request_id: str
@@ -48,9 +47,7 @@ class Held:
     unlimited: bool = False
 
 
-def place(
-    books: Books, ask: Ask, *, settings: Settings, process_id: str, moment: int, others_wait: bool = False
-) -> Held:
+def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, others_wait: bool = False) -> Held:
     """Set aside what `ask` could cost at most.
 
     Raises NotAuthenticated (key revoked or expired), Forbidden (`account_deactivated`, `no_budget`) or
@@ -58,7 +55,7 @@ def place(
     and the expected cost does, the call holds all that is left, with its output bounded to it. Placing a hold again
     returns it as it is. When `others_wait`, a call that could be placed is refused too, as one that may wait.
     """
-    account, key = books.accounts.get(ask.account_id), books.keys.get(ask.key_id)
+    account, key, moment = books.accounts.get(ask.account_id), books.keys.get(ask.key_id), books.moment
     if account is None or key is None or key[1] != ask.account_id:
         raise NotAuthenticated('The API key is not known.')
     placed = books.holds.get(ask.request_id)
@@ -69,50 +66,35 @@ def place(
         raise NotAuthenticated('The API key has been revoked or has expired.')
     if not account.active:
         raise Forbidden('This account is deactivated.', code='account_deactivated')
-    pool = settings.pool(ask.kind, ask.handle)
-    if pool.is_none:
+    pool = account.pool(settings)
+    if pool.max == 0:
         raise Forbidden('This account has no budget.', code='no_budget')
-    account.refill(pool, moment)
-    amount, output_bound = (0, ask.output_bound) if pool.is_unlimited else _afford(ask, account, pool, moment)
-    if others_wait and not pool.is_unlimited and amount:
+    books.refill(account, pool)
+    unlimited = pool.max is None
+    amount, output_bound = (0, ask.output_bound) if unlimited else _afford(ask, account, pool, moment)
+    if others_wait and amount:
         raise _insufficient(ask, amount, account, pool, moment)
-    account.held += amount
-    hold = HoldState(
-        request_id=ask.request_id,
-        account_id=ask.account_id,
-        key_id=ask.key_id,
-        model=ask.model,
-        amount=amount,
-        unlimited=pool.is_unlimited,
-        input_price=ask.price.input,
-        output_price=ask.price.output,
-        expected_input_tokens=min(ask.expected_input_tokens, MAX_NANOCOINS),  # any column holds 64 bits
-        expected_output_tokens=min(ask.expected_output_tokens, MAX_NANOCOINS),
-        streamed=ask.streamed,
-        created_at=moment,
-    )
     books.add_hold(
-        hold,
-        (
-            hold.request_id,
-            hold.account_id,
-            hold.key_id,
+        HoldState(
+            ask.request_id,
+            ask.account_id,
+            ask.key_id,
             process_id,
-            hold.model,
-            hold.amount,
-            hold.unlimited,
-            hold.input_price,
-            hold.output_price,
-            hold.expected_input_tokens,
-            hold.expected_output_tokens,
-            hold.streamed,
-            hold.created_at,
-        ),
+            ask.model,
+            amount,
+            unlimited,
+            ask.price.input,
+            ask.price.output,
+            min(ask.expected_input_tokens, MAX_NANOCOINS),  # any column holds 64 bits
+            min(ask.expected_output_tokens, MAX_NANOCOINS),
+            ask.streamed,
+            moment,
+        )
     )
-    return Held(ask.request_id, amount, output_bound, output_bound < ask.output_bound, moment, pool.is_unlimited)
+    return Held(ask.request_id, amount, output_bound, output_bound < ask.output_bound, moment, unlimited)
 
 
-def extend(books: Books, request_id: str, amount: int, *, settings: Settings, moment: int) -> int | None:
+def extend(books: Books, request_id: str, amount: int, *, settings: Settings) -> int | None:
     """Set aside up to `amount` for a call that costs more than was held for it. Returns what is held for it now.
 
     None when nothing limits it: its pool is unlimited, or the call is settled.
@@ -121,7 +103,7 @@ def extend(books: Books, request_id: str, amount: int, *, settings: Settings, mo
     if hold is None or hold.unlimited:
         return None
     account = books.accounts[hold.account_id]
-    account.refill(settings.pool(account.kind, account.handle), moment)
+    books.refill(account, account.pool(settings))
     more = min(amount - hold.amount, account.balance - account.held)
     if more > 0:
         books.extend_hold(hold, more)

@@ -17,9 +17,10 @@ from lumen.errors import DatabaseUnavailable, Forbidden, InsufficientCoins, NotA
 from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held
 from lumen.ledger.operations import Extend, Operation, Place, Settle, carry_out
-from lumen.ledger.settlement import Outcome, Settled
+from lumen.ledger.outcome import Outcome
+from lumen.ledger.settlement import Settled
 from lumen.ledger.waiting import Lines, can_come
-from lumen.waking import awaitable
+from lumen.waking import Promise, awaitable
 
 log = structlog.get_logger()
 
@@ -158,7 +159,7 @@ class Ledger:
         return self.database.submit_to(carry_out, operation)
 
     def _settle(self, request_id: str, outcome: Outcome) -> Future[Settled]:
-        settled: Future[Settled] = Future()
+        settled: Future[Settled] = Promise()
         settled.set_running_or_notify_cancel()  # a caller who stops waiting does not stop the settlement
         self._submit(request_id, outcome, settled)
         return settled

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import peewee
 
 from lumen.config.settings import Settings
 from lumen.database import now
@@ -12,11 +13,13 @@ from lumen.errors import LumenError
 from lumen.ledger import holds, settlement
 from lumen.ledger.books import Books
 from lumen.ledger.holds import Ask, Held
-from lumen.ledger.settlement import Outcome, Settled
+from lumen.ledger.known import Known, recalled
+from lumen.ledger.outcome import Outcome
+from lumen.ledger.settlement import Settled
+from lumen.writer import TryAgain
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Hold what a call could cost; gives Held. See `holds.place` for what it raises."""
 
     ask: Ask
@@ -25,8 +28,7 @@ class Place:
     others_wait: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """Charge what a call did cost; gives Settled. Without an `outcome`, what was expected of it."""
 
     request_id: str
@@ -34,8 +36,7 @@ class Settle:
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Extend:
+class Extend(NamedTuple):
     """Hold more for a call; gives what is held for it now. See `holds.extend`."""
 
     request_id: str
@@ -49,14 +50,31 @@ Result = tuple[Any, LumenError | None]
 
 def carry_out(operations: Sequence[Operation]) -> list[Result]:
     """Within a write: all of them, in their order. One that is refused changes nothing and does not stop the others."""
-    places = [operation for operation in operations if isinstance(operation, Place)]
-    books = Books(
-        accounts={place.ask.account_id for place in places},
-        keys={place.ask.key_id for place in places},
-        requests={_request_id(operation) for operation in operations},
-    )
-    moment = now()
-    results = [_one(books, operation, moment) for operation in operations]
+    known = recalled()
+    try:
+        results = _carried_out(known, operations)
+    except peewee.IntegrityError as error:
+        if known.is_remembered:
+            raise TryAgain from error
+        raise
+    known.keep()
+    return results
+
+
+def _carried_out(known: Known, operations: Sequence[Operation]) -> list[Result]:
+    accounts: set[int] = set()
+    keys: set[int] = set()
+    requests: set[str] = set()
+    for operation in operations:
+        if isinstance(operation, Place):
+            accounts.add(operation.ask.account_id)
+            keys.add(operation.ask.key_id)
+            if not known.is_remembered:  # else a hold that is there already is found when it is refused or written
+                requests.add(operation.ask.request_id)
+        else:
+            requests.add(operation.request_id)
+    books = Books(known, now(), accounts=accounts, keys=keys, requests=requests)
+    results = [_one(books, operation) for operation in operations]
     books.save()
     return results
 
@@ -80,30 +98,18 @@ def _alone(operation: Operation) -> Any:
     return value
 
 
-def _one(books: Books, operation: Operation, moment: int) -> Result:
+def _one(books: Books, operation: Operation) -> Result:
     try:
-        return _done(books, operation, moment), None
+        if isinstance(operation, Place):
+            ask, process_id, settings, others_wait = operation
+            return holds.place(books, ask, settings=settings, process_id=process_id, others_wait=others_wait), None
+        settings = operation.settings
+        if isinstance(operation, Extend):
+            return holds.extend(books, operation.request_id, operation.amount, settings=settings), None
+        if operation.outcome is None:
+            return settlement.interrupted(books, operation.request_id, settings=settings), None
+        return settlement.settle(books, operation.request_id, operation.outcome, settings=settings), None
     except LumenError as refusal:
+        if isinstance(operation, Place) and books.find_overlooked(operation.ask.request_id):
+            return _one(books, operation)
         return None, refusal
-
-
-def _done(books: Books, operation: Operation, moment: int) -> Any:
-    settings = operation.settings
-    if isinstance(operation, Place):
-        return holds.place(
-            books,
-            operation.ask,
-            settings=settings,
-            process_id=operation.process_id,
-            moment=moment,
-            others_wait=operation.others_wait,
-        )
-    if isinstance(operation, Extend):
-        return holds.extend(books, operation.request_id, operation.amount, settings=settings, moment=moment)
-    if operation.outcome is None:
-        return settlement.interrupted(books, operation.request_id, settings=settings, moment=moment)
-    return settlement.settle(books, operation.request_id, operation.outcome, settings=settings, moment=moment)
-
-
-def _request_id(operation: Operation) -> str:
-    return operation.ask.request_id if isinstance(operation, Place) else operation.request_id

@@ -7,6 +7,7 @@ units of 1/3,600,000,000 nanocoin (refresh is per hour, time is in microseconds)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import models
 from lumen.coins import MAX_NANOCOINS
@@ -16,8 +17,7 @@ from lumen.database import now
 HOUR_US = 3_600_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Refill:
+class Refill(NamedTuple):
     """What time did to a pool: the new balance, what was added, and where the next refill starts."""
 
     balance: int

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import models
 from lumen.database import now, tuples
+from lumen.ledger.known import untouched
 
 DEAD_AFTER_US = 30_000_000
 """A process whose last sign of life is older than this is gone."""
@@ -48,11 +49,12 @@ def beat(process_id: str, role: str, pulse: Pulse | None) -> Pulse:
     moment = now()
     is_unbroken = pulse is not None and 0 <= moment - pulse.last <= LONGEST_GAP_US
     since = pulse.since if pulse is not None and is_unbroken else moment
-    if moment - since >= DEAD_AFTER_US:
-        models.Process.delete().where(models.Process.heartbeat_at < moment - DEAD_AFTER_US).execute()
-    models.Process.insert(id=process_id, role=role, started_at=moment, heartbeat_at=moment).on_conflict(
-        conflict_target=[models.Process.id], update={models.Process.heartbeat_at: moment}
-    ).execute()
+    with untouched():
+        if moment - since >= DEAD_AFTER_US:
+            models.Process.delete().where(models.Process.heartbeat_at < moment - DEAD_AFTER_US).execute()
+        models.Process.insert(id=process_id, role=role, started_at=moment, heartbeat_at=moment).on_conflict(
+            conflict_target=[models.Process.id], update={models.Process.heartbeat_at: moment}
+        ).execute()
     return Pulse(since, moment)
 
 

@@ -9,26 +9,12 @@ import structlog
 from lumen.coins import MAX_NANOCOINS, Price
 from lumen.config.settings import Settings
 from lumen.ledger.books import Books
-from lumen.ledger.pools import HOUR_US
+from lumen.ledger.outcome import Outcome
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a call ended. Tokens are those of the whole call; `estimated` when the model server did not report them."""
-
-    outcome: str
-    status: int
-    input_tokens: int
-    output_tokens: int
-    estimated: bool
-    endpoint: str
-    duration_us: int
-    time_to_first_byte_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settled:
     """Nanocoins charged, and those that the pool could not pay. Not `is_new` when somebody had settled it before."""
 
@@ -37,7 +23,7 @@ class Settled:
     is_new: bool = field(default=True, compare=False)
 
 
-def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Settings, moment: int) -> Settled:
+def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Settings) -> Settled:
     """Charge the held call `request_id` and write it down. Settling twice charges once.
 
     A call that cost more than its hold takes from what is available besides; what even that cannot pay is the
@@ -50,48 +36,26 @@ def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Setting
     if hold is None:
         return _recorded(books, request_id, outcome)
     account = books.accounts[hold.account_id]
-    account.refill(settings.pool(account.kind, account.handle), moment)
+    books.refill(account, account.pool(settings))
     due = Price(hold.input_price, hold.output_price).cost(outcome.input_tokens, outcome.output_tokens)
     # Keys, hours and requests count parts of what the account counts: what fits there fits everywhere.
     countable = MAX_NANOCOINS - account.spent
-    available = hold.amount + account.balance - account.held
-    cost = min(due, countable if hold.unlimited else min(countable, available))
+    cost = min(due, countable)
+    if not hold.unlimited:
+        cost = min(cost, hold.amount + account.balance - account.held)
     shortfall = min(due - cost, MAX_NANOCOINS)
-    input_tokens = min(outcome.input_tokens, MAX_NANOCOINS - account.input_tokens)
-    output_tokens = min(outcome.output_tokens, MAX_NANOCOINS - account.output_tokens)
-    books.free_hold(hold)
-    account.charge(cost, input_tokens, output_tokens, unlimited=bool(hold.unlimited))
-    books.record(
+    books.settle(
         hold,
-        outcome.outcome,
-        moment // HOUR_US,
-        moment,
-        (1, input_tokens, output_tokens, cost),
-        (
-            request_id,
-            hold.account_id,
-            hold.key_id,
-            hold.model,
-            outcome.endpoint,
-            outcome.outcome,
-            outcome.status,
-            bool(hold.streamed),
-            input_tokens,
-            output_tokens,
-            outcome.estimated,
-            cost,
-            shortfall,
-            hold.created_at,
-            moment,
-            outcome.duration_us,
-            outcome.time_to_first_byte_us,
-        ),
+        outcome,
+        cost=cost,
+        shortfall=shortfall,
+        input_tokens=min(outcome.input_tokens, MAX_NANOCOINS - account.input_tokens),
+        output_tokens=min(outcome.output_tokens, MAX_NANOCOINS - account.output_tokens),
     )
-    books.settled[request_id] = cost, shortfall, outcome.outcome
     return Settled(cost, shortfall)
 
 
-def interrupted(books: Books, request_id: str, *, settings: Settings, moment: int) -> Settled:
+def interrupted(books: Books, request_id: str, *, settings: Settings) -> Settled:
     """Charge a call that nobody will settle any more what was expected of it. One that is settled stays as it is."""
     hold = books.holds.get(request_id)
     outcome = Outcome(
@@ -101,9 +65,9 @@ def interrupted(books: Books, request_id: str, *, settings: Settings, moment: in
         output_tokens=hold.expected_output_tokens if hold else 0,
         estimated=True,
         endpoint='',
-        duration_us=max(0, moment - hold.created_at) if hold else 0,
+        duration_us=max(0, books.moment - hold.created_at) if hold else 0,
     )
-    return settle(books, request_id, outcome, settings=settings, moment=moment)
+    return settle(books, request_id, outcome, settings=settings)
 
 
 def _recorded(books: Books, request_id: str, outcome: Outcome) -> Settled:

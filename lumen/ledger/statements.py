@@ -1,21 +1,27 @@
 """The SQL of the hot path, written once for both engines: each statement reads or writes a whole batch of rows.
 
 Python's `sqlite3` gives up the interpreter at every step of a statement, and beside a busy event loop each return
-costs. So a batch goes in as one value: JSON on SQLite, arrays on PostgreSQL.
+costs. So what a batch writes goes in as one statement a table: a list of rows on SQLite, arrays on PostgreSQL.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
 import models
+from lumen.engine import SqliteEngine
 
 Row = Sequence[Any]
 Columns = tuple[tuple[str, str], ...]
 """Names and PostgreSQL's types."""
+
+SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, 96, 128)
+"""Of statements on SQLite, in rows: each is prepared once."""
 
 HOLD: Columns = (
     ('request_id', 'text'),
@@ -95,18 +101,80 @@ ACCOUNTS = (
 )
 KEYS = ('id, account_id, revoked_at, expires_at', 'from api_key where id {among}')
 HOLDS = (
-    'request_id, account_id, key_id, model, amount, unlimited, input_price, output_price, expected_input_tokens, '
-    'expected_output_tokens, streamed, created_at',
+    'request_id, account_id, key_id, process_id, model, amount, unlimited, input_price, output_price, '
+    'expected_input_tokens, expected_output_tokens, streamed, created_at',
     'from hold where request_id {among}',
 )
 RECORDED = ('cost, shortfall, outcome', 'from request where request_id {among}')
 
-ADD_HOLDS = 'insert into hold ({names}) select {names} from {given}'
-ADD_REQUESTS = 'insert into request ({names}) select {names} from {given}'
-FREE = 'delete from hold where request_id {among}'
-SAVE_AMOUNT = 'update hold set amount = given.amount from {given} where hold.request_id = given.request_id'
-AMOUNT: Columns = (('request_id', 'text'), ('amount', 'bigint'))
-SAVE_ACCOUNTS = """
+
+class Write:
+    """A statement that writes rows of these columns, all at once.
+
+    In it, `{given}` is a table of them, `{rows}` what is inserted, and `{among}` compares with their first column.
+    """
+
+    def __init__(self, statement: str, columns: Columns):
+        self._statement = statement
+        self._names = [name for name, _ in columns]
+        self._kinds = [kind for _, kind in columns]
+        self._of_size: dict[int, str] = {}
+
+    def __call__(self, values: list[Any]) -> None:
+        """Write rows whose `values` stand one behind the other."""
+        if not values:
+            return
+        engine, width = models.database.obj, len(self._names)
+        if not isinstance(engine, SqliteEngine):
+            engine.execute_sql(self._on_postgresql(), [values[n::width] for n in range(width)])
+            return
+        if (statement := self._of_size.get(len(values) // width)) is not None:
+            engine.run(statement, values)
+            return
+        for start in range(0, len(values), SIZES[-1] * width):
+            some = values[start : start + SIZES[-1] * width]
+            size = SIZES[bisect_left(SIZES, len(some) // width)]
+            some += [0] * (size * width - len(some))  # rows of zeros, which are none
+            engine.run(self._of_size.get(size) or self._on_sqlite(size), some)
+
+    def _on_sqlite(self, size: int) -> str:
+        if size == 1:
+            return self._of_size.setdefault(1, self._of_one())
+        named = ', '.join(f'column{number} as {name}' for number, name in enumerate(self._names, 1))
+        rows = ', '.join([f'({", ".join("?" * len(self._names))})'] * size)
+        given = f'(select {named} from (values {rows}) where column1 <> 0) as given'  # noqa: S608 - names of ours
+        return self._of_size.setdefault(size, self._of_many(given))
+
+    def _of_one(self) -> str:
+        """For one row, of which SQLite need not make a table: a commit at one connection costs a tenth less."""
+        marks = {name: f'?{number}' for number, name in enumerate(self._names, 1)}
+        alone = self._statement.replace('from {given} where', 'where')
+        alone = re.sub(r'given\.(\w+)', lambda found: marks[found[1]], alone)
+        return alone.format(rows=f'({", ".join(self._names)}) values ({", ".join(marks.values())})', among='= ?1')
+
+    @cache  # noqa: B019 - the statements live as long as the process
+    def _on_postgresql(self) -> str:
+        arrays = ', '.join(f'%s::{kind}[]' for kind in self._kinds)
+        return self._of_many(f'unnest({arrays}) as given({", ".join(self._names)})')
+
+    def _of_many(self, given: str) -> str:
+        names = ', '.join(self._names)
+        return self._statement.format(
+            given=given,
+            rows=f'({names}) select {names} from {given} where true',  # noqa: S608 - names of ours
+            among=f'in (select {self._names[0]} from {given})',  # noqa: S608 - names of ours
+        )
+
+
+add_holds = Write('insert into hold {rows}', HOLD)
+add_requests = Write('insert into request {rows}', REQUEST)
+free = Write('delete from hold where request_id {among}', (('request_id', 'text'),))
+save_amounts = Write(
+    'update hold set amount = given.amount from {given} where hold.request_id = given.request_id',
+    (('request_id', 'text'), ('amount', 'bigint')),
+)
+save_accounts = Write(
+    """
     update account
     set balance = given.balance, held = given.held, touched_at = given.touched_at, refill_remainder = given.remainder,
         accrued = account.accrued + given.accrued, spent = account.spent + given.spent,
@@ -114,85 +182,52 @@ SAVE_ACCOUNTS = """
         input_tokens = account.input_tokens + given.input_tokens,
         output_tokens = account.output_tokens + given.output_tokens
     from {given} where account.id = given.id
-"""
-COUNT_KEYS = """
+    """,
+    ACCOUNT,
+)
+count_keys = Write(
+    """
     update api_key
     set requests = api_key.requests + given.requests, input_tokens = api_key.input_tokens + given.input_tokens,
         output_tokens = api_key.output_tokens + given.output_tokens, spent = api_key.spent + given.spent,
         last_used_at = given.last_used_at
     from {given} where api_key.id = given.id
-"""
-COUNT_HOURS = """
-    insert into hourly_usage ({names}) select {names} from {given} where true
+    """,
+    KEY,
+)
+count_hours = Write(
+    """
+    insert into hourly_usage {rows}
     on conflict (account_id, key_id, model, outcome, hour) do update
     set requests = hourly_usage.requests + excluded.requests,
         input_tokens = hourly_usage.input_tokens + excluded.input_tokens,
         output_tokens = hourly_usage.output_tokens + excluded.output_tokens,
         spent = hourly_usage.spent + excluded.spent, last_used_at = excluded.last_used_at
-"""
+    """,
+    HOUR,
+)
 
 
 def read(question: tuple[str, str], among: Collection[int | str]) -> list[Row]:
     """The rows of a question above whose key is `among` these. On PostgreSQL accounts are locked, in their order."""
     if not among:
         return []
-    if not _is_sqlite():
-        return list(models.database.execute_sql(_question(question, False), (sorted(among),)).fetchall())
-    found: list[Row] = json.loads(
-        models.database.execute_sql(_question(question, True), (_json(list(among)),)).fetchone()[0]
-    )
+    engine = models.database.obj
+    if not isinstance(engine, SqliteEngine):
+        return list(engine.execute_sql(_question(question, False), (sorted(among),)).fetchall())
+    found: list[Row] = json.loads(engine.run(_question(question, True), (json.dumps(list(among)),)).fetchone()[0])
     return found
-
-
-def write(statement: str, columns: Columns, rows: list[Row]) -> None:
-    """Carry out a statement above for all `rows` at once."""
-    if not rows:
-        return
-    if _is_sqlite():
-        models.database.execute_sql(_statement(statement, columns, True), (_json(rows),))
-    else:
-        models.database.execute_sql(
-            _statement(statement, columns, False), [list(column) for column in zip(*rows, strict=True)]
-        )
-
-
-def free(request_ids: list[str]) -> None:
-    """Delete the holds."""
-    if request_ids:
-        is_sqlite = _is_sqlite()
-        values = _json(request_ids) if is_sqlite else request_ids
-        models.database.execute_sql(FREE.format(among=_among(is_sqlite)), (values,))
 
 
 def is_locking() -> bool:
     """Whether others write at the same time, so that accounts must be locked before holds are believed."""
-    return not _is_sqlite()
-
-
-def _is_sqlite() -> bool:
-    return bool(models.database.param == '?')
-
-
-_json = json.JSONEncoder(separators=(',', ':')).encode
+    return not isinstance(models.database.obj, SqliteEngine)
 
 
 @cache
 def _question(question: tuple[str, str], is_sqlite: bool) -> str:
     columns, rest = question
-    rest = rest.format(among=_among(is_sqlite), lock='' if is_sqlite else 'order by id for update')
-    return f'select json_group_array(json_array({columns})) {rest}' if is_sqlite else f'select {columns} {rest}'
-
-
-@cache
-def _statement(statement: str, columns: Columns, is_sqlite: bool) -> str:
-    names = ', '.join(name for name, _ in columns)
     if is_sqlite:
-        extracted = ', '.join(f"json_extract(value, '$[{n}]') as {name}" for n, (name, _) in enumerate(columns))
-        given = f'(select {extracted} from json_each(?)) as given'  # noqa: S608 - names of ours
-    else:
-        given = f'unnest({", ".join(f"%s::{kind}[]" for _, kind in columns)}) as given({names})'
-    return statement.format(names=names, given=given)
-
-
-def _among(is_sqlite: bool) -> str:
-    return 'in (select value from json_each(?))' if is_sqlite else '= any(%s)'
+        rest = rest.format(among='in (select value from json_each(?))', lock='')
+        return f'select json_group_array(json_array({columns})) {rest}'
+    return f'select {columns} {rest.format(among="= any(%s)", lock="order by id for update")}'

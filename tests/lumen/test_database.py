@@ -74,11 +74,17 @@ def test_time_stands_still_within_a_transaction(database: Database, clock: Clock
 @pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)
 def test_sqlite_loses_no_commit_and_lets_readers_read_while_one_writes(database: Database):
     def pragmas() -> dict[str, Any]:
-        asked = ('journal_mode', 'synchronous', 'foreign_keys', 'busy_timeout')
+        asked = ('journal_mode', 'synchronous', 'foreign_keys', 'busy_timeout', 'wal_autocheckpoint')
         return {name: models.database.execute_sql(f'pragma {name}').fetchone()[0] for name in asked}
 
     full = 2
-    meant = {'journal_mode': 'wal', 'synchronous': full, 'foreign_keys': 1, 'busy_timeout': 10_000}
+    meant = {
+        'journal_mode': 'wal',
+        'synchronous': full,
+        'foreign_keys': 1,
+        'busy_timeout': 10_000,
+        'wal_autocheckpoint': 4000,
+    }
     assert database.write_now(pragmas) == meant
     assert database.read_now(pragmas) == meant
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Any
 
 import pytest
 
 from lumen import waking
-from lumen.waking import awaitable
+from lumen.waking import Promise, awaitable
 
 LONG = 10
 
@@ -81,3 +81,86 @@ def test_whoever_waits_hears_of_an_iteration_that_ended():
 
     with pytest.raises(RuntimeError, match='StopIteration'):
         asyncio.run(wait())
+
+
+def test_a_promise_is_kept_to_threads_and_event_loops_alike():
+    promise: Promise[int] = Promise()
+    found: list[int] = []
+    waiting = threading.Thread(target=lambda: found.append(promise.result(LONG)))
+    waiting.start()
+
+    async def wait() -> tuple[int, int]:
+        both = awaitable(promise), asyncio.wrap_future(promise)
+        promise.set_result(7)
+        async with asyncio.timeout(LONG):
+            return await both[0], await both[1]
+
+    assert promise.set_running_or_notify_cancel()
+    assert asyncio.run(wait()) == (7, 7)
+    waiting.join(LONG)
+    assert found == [7]
+    assert promise.done()
+    assert not promise.cancelled()
+
+
+def test_a_promise_that_fails_says_how():
+    promise: Promise[int] = Promise()
+    promise.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        promise.result(LONG)
+    with pytest.raises(InvalidStateError):
+        promise.set_result(1)
+    assert isinstance(promise.exception(), ZeroDivisionError)
+
+
+def test_a_promise_that_nobody_keeps_is_not_waited_for_for_ever():
+    with pytest.raises(TimeoutError):
+        Promise[int]().result(0.01)
+
+
+def test_what_has_begun_cannot_be_cancelled_and_what_was_cancelled_does_not_begin():
+    begun, given_up = Promise[int](), Promise[int]()
+    told: list[str] = []
+    given_up.add_done_callback(lambda _: told.append('given up'))
+    assert begun.set_running_or_notify_cancel()
+    assert begun.running()
+    assert not begun.cancel()
+    begun.set_result(1)
+    assert begun.result() == 1
+    assert given_up.cancel()
+    assert given_up.cancel()
+    assert told == ['given up']
+    assert not given_up.set_running_or_notify_cancel()
+    with pytest.raises(CancelledError):
+        given_up.result(LONG)
+
+
+def test_of_a_promise_either_its_beginning_or_its_end_is_had_and_whoever_waits_is_told_once():
+    for _ in range(200):
+        promise: Promise[int] = Promise()
+        had: list[str] = []
+        told: list[int] = []
+        both = threading.Barrier(3)
+
+        def begin(promise: Promise[int] = promise, had: list[str] = had, both: threading.Barrier = both) -> None:
+            both.wait(LONG)
+            if promise.set_running_or_notify_cancel():
+                had.append('begun')
+                promise.set_result(1)
+
+        def cancel(promise: Promise[int] = promise, had: list[str] = had, both: threading.Barrier = both) -> None:
+            both.wait(LONG)
+            if promise.cancel():
+                had.append('cancelled')
+
+        threads = [threading.Thread(target=begin), threading.Thread(target=cancel)]
+        for thread in threads:
+            thread.start()
+        both.wait(LONG)
+        for number in range(20):
+            promise.add_done_callback(lambda _, number=number, told=told: told.append(number))  # type: ignore[misc]
+        for thread in threads:
+            thread.join(LONG)
+        assert len(had) == 1
+        assert promise.cancelled() is (had == ['cancelled'])
+        assert sorted(told) == list(range(20))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -53,6 +55,7 @@ class Model:
     refresh: int
     moment: int
     coins: Fraction = Fraction(STARTING)
+    granted: int = STARTING
     spent: int = 0
     spent_unlimited: int = 0
     shortfall: int = 0
@@ -111,6 +114,8 @@ class Pool(RuleBasedStateMachine):
     """The ledger's own functions on a real database, and the model beside them."""
 
     database: Database
+    other: Database
+    """The same one, as another process has it."""
     clock: Clock
 
     def __init__(self) -> None:
@@ -205,13 +210,55 @@ class Pool(RuleBasedStateMachine):
         self.database.write_now(row.execute)
         self.model.is_active = active
 
+    @rule(coins=st.sampled_from([COIN, 1, 5 * COIN]), elsewhere=st.booleans())
+    def grant(self, coins: int, elsewhere: bool) -> None:
+        self.write(
+            f'update account set balance = balance + {coins}, granted = granted + {coins} where id = {self.client[0]}',
+            elsewhere,
+        )
+        self.model.coins += coins
+        self.model.granted += coins
+
+    @precondition(lambda self: self.model.calls)
+    @rule(number=st.integers(0, 9), elsewhere=st.booleans())
+    def settle_for_another(self, number: int, elsewhere: bool) -> None:
+        """A call is settled by who does not know this process."""
+        request_id = self.some_call(number)
+        self.model.touch(self.clock())
+        expected = self.model.calls[request_id].expected
+        operation = operations.Settle(request_id, None, self.settings)
+        database = self.other if elsewhere else self.database
+        models.database.initialize(database.engine)
+        [(settled, _)] = database.write_now(operations.carry_out, [operation])
+        models.database.initialize(self.database.engine)
+        assert settled == Settled(*self.model.settle(request_id, expected))
+
+    @precondition(lambda self: self.model.calls)
+    @rule(number=st.integers(0, 9))
+    def take_back(self, number: int) -> None:
+        """A settlement and a hold of all that is left, in a transaction that is not committed."""
+        request_id = self.some_call(number)
+        asked = self.database.read_now(lambda: ask(*self.client, price=PRICES[0]))
+
+        def settle_and_fail() -> None:
+            operations.carry_out(
+                [
+                    operations.Settle(request_id, outcome(1, 1), self.settings),
+                    operations.Place(asked, PROCESS, self.settings),
+                ]
+            )
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            self.database.write_now(settle_and_fail)
+
     @invariant()
     def both_hold_the_same(self) -> None:
         row = self.database.read_now(account, self.client[0])
         model = self.model
         assert (row.balance, row.held) == (model.balance, model.held)
         assert (row.spent, row.spent_unlimited) == (model.spent, model.spent_unlimited)
-        assert row.granted == STARTING
+        assert row.granted == model.granted
         assert row.granted + row.accrued - (row.spent - row.spent_unlimited) == row.balance
         assert 0 <= row.held <= row.balance
 
@@ -221,6 +268,10 @@ class Pool(RuleBasedStateMachine):
             self.settled(request_id, outcome(1, 1))
         assert self.database.read_now(account, self.client[0]).held == 0
         assert self.database.read_now(differences) == []
+
+    def write(self, statement: str, elsewhere: bool) -> None:
+        database = self.other if elsewhere else self.database
+        database.write_now(database.engine.execute_sql, statement)
 
     def some_call(self, number: int) -> str:
         return sorted(self.model.calls)[number % len(self.model.calls)]
@@ -241,16 +292,24 @@ def configured(maximum: str, refresh: str) -> Settings:
     return settings(max=maximum, refresh=refresh, starting='2')
 
 
-def test_whatever_is_done_a_pool_holds_what_a_plain_model_of_it_does(database: Database, clock: Clock):
+def test_whatever_is_done_a_pool_holds_what_a_plain_model_of_it_does(
+    database: Database, database_url: str, clock: Clock
+):
     class Machine(Pool):
         pass
 
-    Machine.database, Machine.clock = database, clock
+    with closing(Database(database_url, clock=clock)) as other:
+        models.database.initialize(database.engine)
+        Machine.database, Machine.other, Machine.clock = database, other, clock
+        run(Machine, 40 if database.is_sqlite else 15)
+
+
+def run(machine: type[Pool], examples: int) -> None:
     run_state_machine_as_test(
-        Machine,
+        machine,
         settings=hypothesis_settings(
             deadline=None,  # a transaction takes as long as the disk does
-            max_examples=40 if database.is_sqlite else 15,
+            max_examples=examples,
             stateful_step_count=30,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),

@@ -161,7 +161,7 @@ async def test_what_costs_nothing_does_not_wait(database: Database):
     waiter = asyncio.create_task(ledger.hold(await ask_for(database, client)))
     await in_line(ledger, client[0], 1)
     free = await ask_for(database, client)
-    free = type(free)(**{name: getattr(free, name) for name in free.__slots__} | {'price': type(free.price)(0, 0)})
+    free = free._replace(price=type(free.price)(0, 0))
     assert (await asyncio.wait_for(ledger.hold(free), 5)).amount == 0
     waiter.cancel()
 
