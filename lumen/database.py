@@ -54,6 +54,7 @@ class Database:
         self._local = threading.local()
         self._reader_count = readers
         self._readers = ThreadPoolExecutor(max_workers=readers, thread_name_prefix='lumen-read')
+        self._pinger = ThreadPoolExecutor(max_workers=1, thread_name_prefix='lumen-ping')
         self._asked: deque[Work] = deque()
         self._asking: asyncio.AbstractEventLoop | None = None
         self._writer = Writer(self.engine, url, self._transaction)
@@ -69,6 +70,10 @@ class Database:
             return await self.answer(self._readers.submit(self._read, lambda: call(*args, **kwargs)))
         except OutcomeUnknown as error:  # of a read nothing is left to be looked for
             raise _silent() from error
+
+    async def ping(self) -> None:
+        """Return when the database answered, whatever else waits for it. Raises DatabaseUnavailable."""
+        await self.answer(self._pinger.submit(self._read, lambda: self.engine.execute_sql('select 1')))
 
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in the writer's transaction; return after its commit. What it raises undoes its own changes.
@@ -147,6 +152,8 @@ class Database:
         for _ in range(self._reader_count):
             self._readers.submit(self._leave, barrier)
         self._readers.shutdown(wait=True)
+        self._pinger.submit(self.engine.close)
+        self._pinger.shutdown(wait=True)
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from lumen.identity import sessions
-from lumen_ui import nonces, sign_in, socket_messages, theme
+from lumen_ui import nonces, sign_in, socket_messages, socket_rates, theme
 from lumen_ui import services as provided
 from lumen_ui.page_limits import PageLimits
 from lumen_ui.pages import errors, help  # noqa: A004 - the page is called Help
@@ -28,6 +28,7 @@ def mount(services: Services) -> ASGIApp:
     errors.install()
     nonces.install()
     socket_messages.install()
+    socket_rates.install()
     # NiceGUI keeps 30 days what a tab said of itself; no page is of use for longer than its session.
     pages_app.storage.max_tab_storage_age = sessions.LIFETIME_SECONDS
     host = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)

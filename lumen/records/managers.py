@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import models
 from lumen.config.settings import Settings
@@ -12,6 +14,8 @@ from lumen.identity import people, permissions, revisions
 from lumen.identity.people import PersonRow
 from lumen.identity.permissions import Action, Actor
 from lumen.records import audit
+
+Ownership = Literal['owned', 'without owner', 'unmanaged']
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,13 @@ def managers_of(actor: Actor, client_id: int, *, settings: Settings) -> list[Man
     return [ManagerRow(user_id, name, email, bool(owner), at) for user_id, name, email, owner, at in tuples(query)]
 
 
+def ownership(managers: Sequence[ManagerRow]) -> Ownership:
+    """What makes the next manager the owner or not."""
+    if any(manager.is_owner for manager in managers):
+        return 'owned'
+    return 'without owner' if managers else 'unmanaged'
+
+
 def candidates(actor: Actor, client_id: int, text: str, *, settings: Settings) -> list[PersonRow]:
     """Users who could become managers, found by name or e-mail. Only for those who may change managers."""
     permissions.require(actor, Action.CHANGE_MANAGERS, settings, client_id)
@@ -48,17 +59,26 @@ def candidates(actor: Actor, client_id: int, text: str, *, settings: Settings) -
 
 
 def add_manager(
-    actor: Actor, client_id: int, email: str, *, settings: Settings, as_owner: bool | None = None
+    actor: Actor,
+    client_id: int,
+    email: str,
+    *,
+    settings: Settings,
+    as_owner: bool | None = None,
+    seen: Ownership | None = None,
 ) -> ManagerRow:
     """Make the user with this address a manager; a new address becomes a user who has yet to sign in.
 
     The first manager becomes the owner unless `as_owner` says otherwise. A later one becomes it when `as_owner` says
-    so; who was it until then stays a manager.
+    so; who was it until then stays a manager. `seen` is how it stood when the actor chose between the two.
 
-    Raises Invalid (`email`), Conflict when they are one already, or what `permissions.require` does.
+    Raises Invalid (`email`), Conflict when they are one already or it stands otherwise by now, or what
+    `permissions.require` does.
     """
     person = permissions.require(actor, Action.CHANGE_MANAGERS, settings, client_id)
     email = people.check_email(email)
+    if seen is not None:
+        _require_as_seen(managers_of(actor, client_id, settings=settings), seen)
     known = people.find_by_email(email)
     if known is not None and not known.active:
         raise Conflict(f'{known.name} is deactivated and cannot manage clients.', param='email')
@@ -149,6 +169,19 @@ def remove_manager(actor: Actor, client_id: int, user_id: int, *, settings: Sett
         subject=email,
         before={'email': email, 'owner': link.is_owner},
     )
+
+
+def _require_as_seen(managers: Sequence[ManagerRow], seen: Ownership) -> None:
+    stands = ownership(managers)
+    if stands == seen:
+        return
+    if stands == 'owned':
+        how = f'{managers[0].name} owns this client by now.'
+    elif stands == 'unmanaged':
+        how = 'Nobody manages this client any more.'
+    else:
+        how = 'Somebody manages this client by now, without owning it.'
+    raise Conflict(f'{how} Look again, then press "Add" once more.', code='managers_changed', param='email')
 
 
 def _link(client_id: int, user_id: int | None) -> models.Manager:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from starlette.types import ASGIApp
 
-import models
 from lumen.config import secrets
 from lumen.config.source import Configuration
 from lumen.database import Database
@@ -86,7 +85,7 @@ class Parts:
             return 'nothing can be written'
         try:
             async with asyncio.timeout(DATABASE_ANSWERS_WITHIN_SECONDS):
-                await self.database.read(_ping)
+                await self.database.ping()
         except (TimeoutError, DatabaseUnavailable):
             return 'the database does not answer'
         return ''
@@ -100,10 +99,6 @@ class Parts:
         from lumen.gateway import Gateway
 
         return Gateway(self.configuration, self.database, self.ledger, self.key_secret)
-
-
-def _ping() -> None:
-    models.database.execute_sql('select 1')
 
 
 @asynccontextmanager

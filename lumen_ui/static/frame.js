@@ -30,13 +30,21 @@
   const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   const exact = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-  const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+  const DAY = 86400;
+  const STEPS = [["hour", 3600], ["minute", 60]];
+
+  // From one midnight to the other, as the viewer's calendar has them: rounded, for days of 23 and 25 hours.
+  const daysUntil = (moment) => {
+    const midnight = (instant) => new Date(instant).setHours(0, 0, 0, 0);
+    return Math.round((midnight(moment) - midnight(Date.now())) / (DAY * 1000));
+  };
 
   const written = (moment, show) => {
     if (show === "exact") return exact.format(moment);
     if (show === "time") return time.format(moment);
     const seconds = (moment - Date.now()) / 1000;
-    if (show === "date" || Math.abs(seconds) >= 7 * 86400) return date.format(moment);
+    if (show === "date" || Math.abs(seconds) >= 7 * DAY) return date.format(moment);
+    if (Math.abs(seconds) >= DAY && daysUntil(moment)) return relative.format(daysUntil(moment), "day");
     for (const [unit, size] of STEPS)
       if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
     return seconds > 0 ? "in a moment" : "just now";

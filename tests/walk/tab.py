@@ -16,6 +16,7 @@ import httpx2
 import socketio
 
 from lumen.identity.sessions import COOKIE
+from lumen_ui.socket_rates import BURST, MESSAGES_A_SECOND
 
 ELEMENTS = re.compile(r'parseElements\(String\.raw`(.*?)`\)', re.DOTALL)
 QUERY = re.compile(r'query: (\{.*?\})')
@@ -47,6 +48,8 @@ class Tab:
         self.answers: dict[str, list[Any]] = {}
         self.socket = socket
         self._patience_seconds = 0.0
+        self._sent = 0
+        self._began = asyncio.get_running_loop().time()
 
     def listeners(self) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Every (element id, element, listener) of the page, hidden ones included, the newest first."""
@@ -78,6 +81,10 @@ class Tab:
         await self.send(identity, listener, *arguments)
 
     async def send(self, identity: str, listener: dict[str, Any], *arguments: Any) -> None:
+        # No faster than the server listens.
+        self._sent += 1
+        ahead = (self._sent - BURST / 2) / (MESSAGES_A_SECOND - 5)
+        await asyncio.sleep(max(0.0, self._began + ahead - asyncio.get_running_loop().time()))
         message = {
             'id': int(identity),
             'client_id': self.client_id,

@@ -11,7 +11,7 @@ from functools import partial
 
 from nicegui import ui
 
-from lumen.errors import Invalid
+from lumen.errors import Conflict, Invalid
 from lumen.identity.people import PersonRow, check_email
 from lumen.records import managers
 from lumen_ui.actions import done, reporting
@@ -23,9 +23,17 @@ from lumen_ui.pages.client.open_client import OpenClient
 PAUSE_SECONDS = 0.2
 # NiceGUI names a datalist that there is not; beside one, `role=combobox` would be wrong.
 WITHOUT_DATALIST = '(event) => event.target.removeAttribute("list")'
+# The arrows mark on the server, and Enter may be faster than its answer: the field remembers at which text they moved.
+MOVE = """(event) => {
+    event.preventDefault();
+    if (event.target.getAttribute("aria-expanded") === "true") event.target.dataset.movedAt = event.target.value;
+    emit();
+}"""
 # Enter submits the form, unless a person in the list is marked: then it takes that person.
 TAKE_MARKED = """(event) => {
-    if (!event.target.getAttribute("aria-activedescendant")) return;
+    const field = event.target, moved = field.dataset.movedAt === field.value;
+    delete field.dataset.movedAt;
+    if (!moved && !field.getAttribute("aria-activedescendant")) return;
     event.preventDefault();
     emit();
 }"""
@@ -49,10 +57,9 @@ class _AddManager:
             self._entry = self._dialog.field('email', 'Name or e-mail address')
             self._list = tag('div', 'people', role='listbox', aria_label='People')
             self._hint = text('p', '', 'muted people-hint', aria_live='polite')
-            has_owner = any(manager.is_owner for manager in page.view.managers)
             self._as_owner = ui.checkbox('Owner: may also change managers, hand over, and deactivate the client')
-            self._as_owner.value = not page.view.managers
-            self._as_owner.set_visibility(not has_owner)
+            self._as_owner.on_value_change(self._choose)
+            self._offer_ownership()
         set_attributes(
             self._entry,
             role='combobox',
@@ -62,8 +69,8 @@ class _AddManager:
         )
         self._entry.on('focus', js_handler=WITHOUT_DATALIST)
         self._entry.on_value_change(self._search)
-        self._entry.on('keydown.down.prevent', lambda: self._mark(self._marked + 1), args=[])
-        self._entry.on('keydown.up.prevent', lambda: self._mark(self._marked - 1), args=[])
+        self._entry.on('keydown.down', lambda: self._mark(self._marked + 1), js_handler=MOVE)
+        self._entry.on('keydown.up', lambda: self._mark(self._marked - 1), js_handler=MOVE)
         self._entry.on('keydown.enter', lambda: self._take(self._marked), js_handler=TAKE_MARKED)
         self._show([])
         open_once(self._dialog)
@@ -91,17 +98,35 @@ class _AddManager:
         typed, visitor = self._typed, self._page.visitor
         if typed and '@' not in typed:
             raise Invalid('Choose somebody from the list, or enter a whole e-mail address.', param='email')
-        added = await visitor.write(
-            managers.add_manager,
-            visitor.actor,
-            self._page.client_id,
-            typed,
-            settings=visitor.settings,
-            as_owner=bool(self._as_owner.value),
-        )
+        is_asked = self._seen != 'owned'
+        try:
+            added = await visitor.write(
+                managers.add_manager,
+                visitor.actor,
+                self._page.client_id,
+                typed,
+                settings=visitor.settings,
+                as_owner=bool(self._as_owner.value) if is_asked and self._chose else None,
+                seen=self._seen if is_asked else None,
+            )
+        except Conflict as refusal:
+            if refusal.code == 'managers_changed':
+                await self._page.refresh()
+                self._offer_ownership()
+            raise
         owner = ' and owns it' if added.is_owner else ''
         done(f'{added.name} manages "{self._page.view.client.name}" now{owner}')
         await self._page.refresh()
+
+    def _offer_ownership(self) -> None:
+        """As it stands now: an owner there is hands over, and the first manager becomes it unless somebody unchecks."""
+        self._seen = managers.ownership(self._page.view.managers)
+        self._as_owner.value = self._seen == 'unmanaged'
+        self._as_owner.set_visibility(self._seen != 'owned')
+        self._chose = False
+
+    def _choose(self) -> None:
+        self._chose = True
 
     @property
     def _typed(self) -> str:

@@ -12,6 +12,7 @@ from lumen.errors import DatabaseUnavailable, LumenError
 from lumen.records.history import PAGE_SIZE
 from lumen.records.pulse import Pulse, pulse_of_client
 from lumen_ui.guard import Visitor
+from lumen_ui.one_read import OneRead
 from lumen_ui.pages.client.view import ClientView, load
 
 log = structlog.get_logger()
@@ -34,10 +35,10 @@ class OpenClient:
         self.history_length = PAGE_SIZE
         self._shows: list[Callable[[ClientView], None]] = []
         self._lost: list[Callable[[LumenError], None]] = []
-        self._asked = 0
-        self._answered = 0
+        self._read_once_more = OneRead(self._read_and_show)
         self._pulse: Pulse = ()
         self._due = 0.0
+        self._is_forced = False
         self._tell_stale: Callable[[bool], object] = lambda stale: None
 
     @property
@@ -59,19 +60,19 @@ class OpenClient:
     async def keep_true(self) -> None:
         """Show what is true now, when something changed (what is asked for, too) or the time has come."""
         try:
-            await self._read_and_show(self._pulse if time.monotonic() < self._due else ())
+            await self._read_once_more()
         except DatabaseUnavailable as error:
             log.error('an open page cannot be kept true', error=str(error))
             self._tell_stale(True)
 
     async def refresh(self) -> None:
         """Show what is true now, after an action for instance."""
-        await self._read_and_show(())
+        self._is_forced = True
+        await self._read_once_more()
 
-    async def _read_and_show(self, known: Pulse) -> None:
-        """An answer that was overtaken by a newer one is dropped."""
-        self._asked += 1
-        asked = self._asked
+    async def _read_and_show(self) -> None:
+        known = () if self._is_forced or time.monotonic() >= self._due else self._pulse
+        self._is_forced = False
         try:
             newer = await self.visitor.read(self._newer, known)
         except DatabaseUnavailable:
@@ -82,9 +83,8 @@ class OpenClient:
             self._lost.clear()
             return
         self._tell_stale(False)
-        if newer is None or asked < self._answered:
+        if newer is None:
             return
-        self._answered = asked
         self._due = time.monotonic() + AT_LEAST_EVERY_SECONDS
         self._pulse, self.view = newer
         for show in self._shows:

@@ -22,6 +22,7 @@ from lumen_ui.components.grid import Column, Grid, Row
 from lumen_ui.components.markup import set_attributes, tag, text
 from lumen_ui.components.notice import empty_state, stale_notice
 from lumen_ui.guard import Visitor
+from lumen_ui.one_read import OneRead
 from lumen_ui.pages.clients.wanted import MAX_SEARCH, STATES, Wanted
 
 log = structlog.get_logger()
@@ -57,8 +58,7 @@ class Listing:
         self.wanted = wanted
         self._visitor = visitor
         self._lost = lost
-        self._asked = 0
-        self._answered = 0
+        self._read_once_more = OneRead(self._read_and_show)
         self._pulse: tuple[Any, ...] = ()
         self._due = 0.0
         self._stale = stale_notice()
@@ -95,7 +95,7 @@ class Listing:
 
     async def keep_true(self) -> None:
         """For the timer: show what is true now, when something changed or the time has come."""
-        await self._read_and_show(self._pulse if time.monotonic() < self._due else ())
+        await self._read_once_more()
 
     async def ask(self, wanted: Wanted, *, remember: bool = True) -> None:
         """Show what is wanted, and put it into the address: as a step to go back to, or in the place of the last."""
@@ -113,13 +113,12 @@ class Listing:
         """Show what somebody is waiting for. The bar is seen only when that takes long enough to be noticed."""
         self._busy.set_visibility(True)
         try:
-            await self._read_and_show(())
+            await self._read_once_more()
         finally:
             self._busy.set_visibility(False)
 
-    async def _read_and_show(self, known: tuple[Any, ...]) -> None:
-        self._asked += 1
-        asked, wanted = self._asked, self.wanted
+    async def _read_and_show(self) -> None:
+        wanted, known = self.wanted, self._pulse if time.monotonic() < self._due else ()
         try:
             newer = await self._visitor.read(self._newer, wanted, known)
         except DatabaseUnavailable as error:
@@ -130,9 +129,8 @@ class Listing:
             self._lost(error)
             return
         self._stale.set_visibility(False)
-        if newer is None or asked < self._answered or wanted != self.wanted:
-            return  # nothing new, or something newer was shown or is wanted by now
-        self._answered = asked
+        if newer is None or wanted != self.wanted:
+            return  # nothing new, or something else is wanted by now
         self._due = time.monotonic() + AT_LEAST_EVERY_SECONDS
         self._pulse, found = newer
         self._show(found)

@@ -125,6 +125,30 @@ def test_the_first_manager_is_not_the_owner_when_it_is_said_so(database: Databas
     assert [owner for _, owner in names(database, client_id)].count(True) == 1
 
 
+def test_who_is_added_becomes_what_was_seen_or_nobody_is_added(database: Database):
+    client_id = database.write_now(factories.client, 'bot', CONFIGURED)
+
+    def add(email: str, seen: managers.Ownership, *, as_owner: bool | None = None) -> None:
+        database.write_now(
+            managers.add_manager, COMMAND_LINE, client_id, email, settings=CONFIGURED, as_owner=as_owner, seen=seen
+        )
+
+    add('amy@example.org', 'unmanaged', as_owner=False)
+    with pytest.raises(Conflict, match='without owning it'):
+        add('eve@example.org', 'unmanaged')
+    add('max@example.org', 'without owner', as_owner=True)
+    with pytest.raises(Conflict, match='max owns this client by now'):
+        add('eve@example.org', 'without owner', as_owner=True)
+    with pytest.raises(Conflict):
+        add('eve@example.org', 'unmanaged')
+    assert names(database, client_id) == [('max@example.org', True), ('amy@example.org', False)]
+    for email in ('max@example.org', 'amy@example.org'):
+        user_id = account_of(database, email)
+        database.write_now(managers.remove_manager, COMMAND_LINE, client_id, user_id, settings=CONFIGURED)
+    with pytest.raises(Conflict, match='Nobody manages this client any more'):
+        add('eve@example.org', 'without owner', as_owner=False)
+
+
 def test_a_manager_leaves_by_themselves_and_others_cannot_make_them(database: Database):
     client_id = database.write_now(factories.client, 'bot', CONFIGURED, 'owner@example.org', 'amy@example.org')
     amy = database.write_now(factories.user, 'amy@example.org', CONFIGURED)

@@ -1,4 +1,4 @@
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from lumen.records import managers
 from lumen.records.managers import ManagerRow
@@ -126,3 +126,61 @@ def test_the_first_manager_need_not_be_the_owner(site: Site, visit: Visit) -> No
     assert [manager.is_owner for manager in managers_of(site, client_id)] == [False]
     page.get_by_role('button', name='Add manager').click()
     expect(page.get_by_role('checkbox', name='Owner')).not_to_be_checked()
+
+
+def test_a_dialog_that_became_old_deposes_nobody(site: Site, visit: Visit) -> None:
+    client_id = site.client('raced')
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Add manager').click()
+    dialog = page.get_by_role('dialog')
+    expect(dialog.get_by_role('checkbox', name='Owner')).to_be_checked()
+    dialog.get_by_role('combobox').fill(ALAN)
+    site.act(managers.add_manager, client_id, GRACE)
+    dialog.get_by_role('button', name='Add', exact=True).click()
+    expect(dialog.get_by_role('alert')).to_contain_text('Grace Hopper owns this client by now.')
+    expect(dialog.get_by_role('checkbox')).to_have_count(0)
+    dialog.get_by_role('button', name='Add', exact=True).click()
+    expect(page.get_by_text('Alan Turing manages "raced" now', exact=True)).to_be_visible()
+    assert [(row.email, row.is_owner) for row in managers_of(site, client_id)] == [(GRACE, True), (ALAN, False)]
+
+
+def test_the_first_manager_owns_the_client_also_when_the_dialog_knew_an_owner(site: Site, visit: Visit) -> None:
+    client_id = site.client('left', managed_by=(GRACE,))
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Add manager').click()
+    page.get_by_role('combobox').fill(ALAN)
+    site.act(managers.remove_manager, client_id, site.people[GRACE])
+    page.get_by_role('button', name='Add', exact=True).click()
+    expect(page.get_by_text('Alan Turing manages "left" now and owns it')).to_be_visible()
+    assert [(row.email, row.is_owner) for row in managers_of(site, client_id)] == [(ALAN, True)]
+
+
+def test_enter_takes_whom_the_arrow_marked_before_the_server_could_say_so(site: Site, visit: Visit) -> None:
+    client_id = site.client(managed_by=(GRACE,))
+    page = visit(client_id, ADA)
+    is_slow, late = [False], list[str | bytes]()
+
+    def connect(browser: WebSocketRoute) -> None:
+        server = browser.connect_to_server()
+        server.on_message(lambda message: late.append(message) if is_slow[0] else browser.send(message))
+        sockets.append(browser)
+
+    sockets: list[WebSocketRoute] = []
+    page.route_web_socket(lambda address: True, connect)
+    page.reload()
+    page.get_by_role('button', name='Add manager').click()
+    field = page.get_by_role('combobox')
+    field.press_sequentially('alan')
+    option = page.get_by_role('option', name='Alan Turing')
+    expect(option).to_be_visible()
+    is_slow[0] = True
+    field.press('ArrowDown')
+    field.press('Enter')
+    assert option.get_attribute('aria-selected') == 'false', 'the answer is still on its way'
+    is_slow[0] = False
+    for message in late:
+        sockets[-1].send(message)
+    expect(field).to_have_value(ALAN)
+    expect(page.get_by_text('Choose somebody from the list, or')).to_have_count(0)
+    field.press('Enter')
+    expect(row(page, 'Managers', 'Alan Turing')).to_be_visible()

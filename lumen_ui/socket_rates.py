@@ -1,0 +1,76 @@
+"""How much may be said over one socket: far above what hands can do, far below what keeps the server busy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import structlog
+from nicegui import core
+
+log = structlog.get_logger()
+
+MESSAGES_A_SECOND = 50.0
+BURST = 200.0
+CLOSED_AFTER = 1000
+"""So many dropped messages without a quiet moment between them are no hand that rests on a key."""
+
+
+def install() -> None:
+    """Once, after what else looks at messages: what is dropped here is not even read."""
+    handlers, rates = core.sio.eio.handlers, SocketRates()
+    handlers['message'] = _within(rates, handlers['message'])
+
+
+@dataclass(slots=True)
+class _Said:
+    """What a socket may still say, as of `at`, and how many messages were dropped since it last might say all."""
+
+    at: float
+    room: float = BURST
+    dropped: int = 0
+
+
+class SocketRates:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._sockets: WeakKeyDictionary[Any, _Said] = WeakKeyDictionary()
+
+    def may_say(self, socket: Any) -> bool:
+        """Count one more message."""
+        moment = self._clock()
+        said = self._sockets.setdefault(socket, _Said(moment))
+        said.room = min(BURST, said.room + (moment - said.at) * MESSAGES_A_SECOND)
+        said.at = moment
+        if said.room == BURST:
+            said.dropped = 0
+        if said.room >= 1:
+            said.room -= 1
+            return True
+        said.dropped += 1
+        return False
+
+    def is_too_much(self, socket: Any) -> bool:
+        """Whether it goes on although its messages are dropped."""
+        return self._sockets[socket].dropped >= CLOSED_AFTER
+
+
+def _within(rates: SocketRates, handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @wraps(handle)
+    async def run(socket_id: str, message: Any) -> Any:
+        socket = core.sio.eio.sockets.get(socket_id)
+        if socket is None or socket.closed:
+            return None
+        if rates.may_say(socket):
+            return await handle(socket_id, message)
+        if rates.is_too_much(socket):
+            log.warning('a socket that said too much was closed', dropped=CLOSED_AFTER)
+            await socket.close(wait=False)
+            socket.queue.put_nowait(None)  # a browser would hang up by itself now; others are hung up on
+        return None
+
+    return run
