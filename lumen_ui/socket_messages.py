@@ -61,12 +61,17 @@ def _check(element: ValueElement[Any], value: Any) -> None:
 
 
 def _dropping(name: str, handle: Callable[..., None]) -> Callable[..., None]:
-    """What the handlers of our pages raise never comes here: NiceGUI reports that by itself."""
+    """What the handlers of our pages raise never comes here: NiceGUI reports that by itself.
+
+    A page is spoken for by the socket that shook hands for it, and by no other that knows its id.
+    """
 
     @wraps(handle)
-    def run(*arguments: Any) -> None:
+    def run(socket_id: str, said: Any) -> None:
         try:
-            handle(*arguments)
+            if said['client_id'] not in core.sio.rooms(socket_id):
+                raise LookupError('not of this socket')
+            handle(socket_id, said)
         except NONSENSE as error:
             _tell(name, error)
 

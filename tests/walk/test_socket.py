@@ -12,8 +12,8 @@ import socketio
 
 from lumen_ui import socket_messages
 from tests.conftest import wait_until
-from tests.walk.cast import Stage
-from tests.walk.tab import QUERY
+from tests.walk.cast import PLAYERS, Stage
+from tests.walk.tab import QUERY, Missing, Tab, opened
 
 GOOD = {'client_id': 'a', 'tab_id': 'b', 'document_id': 'c', 'old_tab_id': None, 'next_message_id': 0}
 FORGED: tuple[Any, ...] = (
@@ -87,3 +87,33 @@ async def test_nonsense_from_a_stranger_breaks_nothing_and_fills_no_log(stage: S
     await socket.disconnect()
     await asyncio.to_thread(wait_until, lambda: b'no page sends' in log.read_bytes()[before:])
     assert len(log.read_bytes()) - before < 20_000
+
+
+@pytest.mark.usefixtures('unbroken')
+async def test_a_socket_that_only_knows_the_id_of_a_page_speaks_for_nobody(stage: Stage):
+    address, admin = stage.site.address, stage.cookie(next(player for player in PLAYERS if player.name == 'admin'))
+    async with opened(address, '/clients', admin) as tab:
+        button, presses = tab.find('click', '+ New Client')
+        stranger = socketio.AsyncClient(reconnection=False)
+        await stranger.connect(
+            address,
+            headers={'Origin': address, 'Sec-Fetch-Site': 'same-origin'},
+            transports=['websocket'],
+            socketio_path='/_nicegui_ws/socket.io',
+        )
+        press = {'id': int(button), 'client_id': tab.client_id, 'listener_id': presses['listener_id'], 'args': []}
+        said = len(tab.said)
+        await stranger.emit('event', press)
+        await stranger.call('ack', {'client_id': tab.client_id, 'next_message_id': 0}, timeout=15)
+        await stranger.disconnect()
+        # What the page says comes in order: had the press counted, its dialog would come before what this brings.
+        await tab.fire('update:value', 'Search by name', 'no such client')
+        await tab.patiently(lambda: _said(tab, said, 'No client matches'))
+        assert 'New client' not in tab.text_since(said)
+        await tab.fire('click', '+ New Client')
+        await tab.patiently(lambda: _said(tab, said, 'New client'))
+
+
+def _said(tab: Tab, since: int, text: str) -> None:
+    if text not in tab.text_since(since):
+        raise Missing(text)
