@@ -14,6 +14,7 @@ from lumen_ui import socket_messages
 from tests.conftest import wait_until
 from tests.walk.cast import PLAYERS, Stage
 from tests.walk.tab import QUERY, Missing, Tab, opened
+from tests.walk.test_listing import loaded
 
 GOOD = {'client_id': 'a', 'tab_id': 'b', 'document_id': 'c', 'old_tab_id': None, 'next_message_id': 0}
 FORGED: tuple[Any, ...] = (
@@ -107,10 +108,9 @@ async def test_a_socket_that_only_knows_the_id_of_a_page_speaks_for_nobody(stage
         await stranger.call('ack', {'client_id': tab.client_id, 'next_message_id': 0}, timeout=15)
         await stranger.disconnect()
         # What the page says comes in order: had the press counted, its dialog would come before what this brings.
-        await tab.fire('update:value', 'Search by name', 'no such client')
-        await tab.patiently(lambda: _said(tab, said, 'No client matches'))
+        await loaded(tab, lambda: tab.fire('update:value', 'Search by name', 'no such client'))
         assert 'New client' not in tab.text_since(said)
-        await tab.fire('click', '+ New Client')
+        await tab.send(button, presses)
         await tab.patiently(lambda: _said(tab, said, 'New client'))
 
 
