@@ -73,13 +73,27 @@
   const PRESSED = "lumen_pressed_while_away";
   const isAway = () => !window.socket?.connected || !window.did_handshake;
   window.lumenIsAway = isAway;
+  // What was typed into a dialog is gone then, too. It is kept to be told, and never what is secret or only shown.
+  const TYPED = "lumen_typed_while_away";
   const wasPressed = sessionStorage.getItem(PRESSED);
-  sessionStorage.removeItem(PRESSED);
+  const wasTyped = sessionStorage.getItem(TYPED);
+  const forget = () => [PRESSED, TYPED].forEach((name) => sessionStorage.removeItem(name));
+  forget();
   let wasThere = false;
+  const keepTyped = () => {
+    const fields = document.querySelectorAll(
+      '[role="dialog"] input:is([type="text"], [type="date"], [type="search"]):not([readonly]), [role="dialog"] textarea:not([readonly])',
+    );
+    const typed = [...fields].filter(({ value }) => value).map(({ ariaLabel, value }) => `${ariaLabel}: ${value}`);
+    if (typed.length) sessionStorage.setItem(TYPED, typed.join("; "));
+  };
   setInterval(() => {
-    if (isAway()) return;
+    if (isAway()) {
+      if (wasThere) keepTyped();
+      return;
+    }
     wasThere = true;
-    sessionStorage.removeItem(PRESSED);
+    forget();
   }, 200);
   const noticePress = (event) => {
     if (wasThere && isAway() && event.target.closest("button, form, [role=option]")) sessionStorage.setItem(PRESSED, "1");
@@ -87,12 +101,14 @@
   document.addEventListener("click", noticePress, true);
   document.addEventListener("submit", noticePress, true);
   addEventListener("load", () => {
-    if (!wasPressed) return;
+    if (!wasPressed && !wasTyped) return;
     const said = document.createElement("p");
     said.className = "notice notice-warning";
     said.setAttribute("role", "alert");
-    said.textContent =
-      "The connection was lost, and what you pressed then was not done. Look what is true now, and try again.";
+    said.textContent = wasPressed
+      ? "The connection was lost, and what you pressed then was not done. Look what is true now, and try again."
+      : "The connection was lost, and the page was loaded anew.";
+    if (wasTyped) said.textContent += ` What you had typed was not saved: ${wasTyped}`;
     const put = () => {
       const place = document.querySelector(".frame-main");
       if (place) place.prepend(said);

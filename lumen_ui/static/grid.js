@@ -56,12 +56,19 @@
     if (location.pathname === "/clients" && window.emitEvent) window.emitEvent("lumen-address", location.search);
   });
 
-  // What is looked for while the connection is gone is put into the address: a page that is loaded anew looks for it.
-  document.addEventListener("input", ({ target }) => {
-    if (location.pathname !== "/clients" || !target.closest(".search") || !window.lumenIsAway()) return;
+  // What is looked for is put into the address at once: a page that is loaded anew, because its server went away
+  // before it heard of it, looks for that.
+  const lookFor = (text) => {
     const address = new URL(location.href);
-    address.searchParams.set("q", target.value);
+    if (text) address.searchParams.set("q", text);
+    else address.searchParams.delete("q");
     address.searchParams.delete("page");
-    history.replaceState(history.state, "", address);
+    if (address.href !== location.href) history.replaceState(history.state, "", address);
+  };
+  document.addEventListener("input", ({ target }) => {
+    if (location.pathname === "/clients" && target.closest(".search")) lookFor(target.value.trim());
+  });
+  document.addEventListener("click", ({ target }) => {
+    if (location.pathname === "/clients" && target.closest(".search .q-field__focusable-action")) lookFor("");
   });
 })();

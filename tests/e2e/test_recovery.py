@@ -86,6 +86,37 @@ def test_what_is_pressed_on_a_stale_page_is_not_done_and_said_so(tab: Page, serv
     expect(said).to_have_count(0)
 
 
+def test_what_was_typed_into_a_dialog_is_told_when_the_page_is_loaded_anew(tab: Page, server: Server):
+    sign_in(tab, ADMIN, '/clients')
+    tab.get_by_role('button', name='+ New Client').first.click()
+    tab.get_by_role('textbox', name='Name', exact=True).fill('<b>nightly</b>-bot')
+    with away(server):
+        expect(tab.get_by_text('Connection lost')).to_be_visible(timeout=RECONNECTING_MS)
+    said = tab.get_by_role('alert').filter(has_text='What you had typed was not saved: Name: <b>nightly</b>-bot')
+    expect(said).to_be_visible(timeout=RECONNECTING_MS)
+    assert tab.evaluate('Object.keys(sessionStorage).filter((name) => name.startsWith("lumen_"))') == []
+    assert server.json('client', 'list') == []
+
+
+def test_what_is_looked_for_or_cleared_is_kept_when_the_server_never_heard_of_it(tab: Page, server: Server):
+    server.json('client', 'create', 'research-bot')
+    sign_in(tab, ADMIN, '/clients?q=bot')
+    search = tab.get_by_role('searchbox')
+    expect(tab.get_by_role('link', name='research-bot')).to_be_visible()
+    tab.evaluate('window.socket.emit = () => {}')  # as when the server goes just now
+    search.press('End')
+    search.press_sequentially('-7')
+    tab.reload()
+    expect(search).to_have_value('bot-7')
+    expect(tab.get_by_text('No client matches')).to_be_visible()
+    tab.evaluate('window.socket.emit = () => {}')
+    tab.get_by_role('button', name='Clear').click()
+    tab.reload()
+    expect(search).to_have_value('')
+    expect(tab.get_by_role('link', name='research-bot')).to_be_visible()
+    expect(tab).to_have_url(re.compile('/clients$'))
+
+
 def test_who_presses_before_a_page_is_connected_or_as_it_comes_back_is_not_alarmed(tab: Page, server: Server):
     tab.goto('/sign-in', wait_until='commit')
     tab.get_by_role('button', name=ADMIN).click()  # a plain form, which needs no connection
