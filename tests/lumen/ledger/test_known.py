@@ -266,6 +266,16 @@ def test_a_hold_that_another_placed_is_found_and_stays_as_it_is(
     assert database.read_now(differences) == []
 
 
+def test_a_hold_that_is_placed_again_stays_as_it_is_though_it_would_be_refused_by_now(
+    database: Database, client: Client, write: Write
+):
+    call, beside = asked(database, client), asked(database, client)
+    first = done(database, Place(call, 'here', TEN))
+    write(f'update account set active = false where id = {client[0]}')
+    assert isinstance(done(database, Place(beside, 'here', TEN)), Forbidden)  # what this one read is all that is known
+    assert done(database, Place(call, 'here', TEN)) == first
+
+
 def forget_holds() -> None:
     """As if there had been too many of them."""
     if (found := getattr(models.database.connection(), 'known', None)) is not None:
@@ -298,6 +308,13 @@ def test_batches_of_every_size_are_written_whole(database: Database):
         database.write_now(carry_out, [Settle(call.request_id, outcome(1, 1), unlimited) for call in calls])
         assert database.read_now(lambda: models.Hold.select().count()) == 0
     assert database.read_now(differences) == []
+
+
+@only_sqlite
+def test_large_batches_make_no_files_beside_the_database(database: Database, client: Client):
+    in_memory = 2
+    assert database.write_now(lambda: models.database.execute_sql('pragma temp_store').fetchone()[0]) == in_memory
+    assert database.read_now(lambda: models.database.execute_sql('pragma temp_store').fetchone()[0]) != in_memory
 
 
 # With the memory and without it, the same rows come of the same operations.
