@@ -20,6 +20,8 @@ Row = dict[str, str | int]
 
 ROW_HEIGHT = 44
 ROWS_WITHOUT_SCROLLING = 14
+ANSWERS_WITHIN_SECONDS = 10.0
+"""A browser, over a connection however slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Grid:
 
     async def _sorted(self) -> None:
         try:
-            states = await self.element.run_grid_method('getColumnState')
+            states = await self.element.run_grid_method('getColumnState', timeout=ANSWERS_WITHIN_SECONDS)
         except TimeoutError:
             return  # the connection went meanwhile, or nobody is there to answer
         order = self._order(states)

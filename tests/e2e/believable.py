@@ -106,6 +106,8 @@ clients:
   thesis-indexer: {max: 40, refresh: 0.02, starting: 40}
   radiology-pilot: {max: 0}
 """
+SHORT = 'Send none that shows a person who did not agree.'
+LONG = ' '.join(f'Paragraph {number} of the agreement says what else must not leave.' for number in range(50))
 PEOPLE = {
     ADMIN: 'Ada Admin',
     MANAGER: 'Max Manager',
@@ -141,6 +143,12 @@ class Institution:
         self.at: int | None = None
         self.clients: dict[str, int] = {}
         self._random = random.Random(7)
+
+    def say_more(self) -> None:
+        """Before the server is started: let a model ask for more to be read than its dialog shows at once."""
+        text = self.server.configuration.read_text()
+        assert SHORT in text
+        self.server.configuration.write_text(text.replace(SHORT, f'{SHORT} {LONG}'))
 
     def open(self) -> None:
         """Once the server has made the database."""

@@ -99,6 +99,7 @@ def test_axe_finds_nothing_on_any_page_or_dialog(tmp_path: Path):
     with ExitStack() as stack:
         server = Server(tmp_path)
         institution = Institution(server)
+        institution.say_more()
         stack.callback(server.stop)
         server.start()
         institution.open()

@@ -79,7 +79,13 @@ FRAME = {
 }
 # What every dialog has, besides its form.
 DIALOG = {'click Cancel', 'hide dialog', 'update:modelValue dialog'}
-CHOICE = {'popupShow choice', 'popupHide choice', 'update:modelValue choice', 'update:value Works until the end of'}
+CHOICE = {
+    'popupShow choice',
+    'popupHide choice',
+    'update:modelValue choice',
+    'update:value Works until the end of',
+    'input div',
+}
 
 # Every other listener, by what a person would call it: the try that covers it. What a click only opens is covered by
 # the try that goes on from there. How the Clients page is asked for other rows is tried in `test_listing.py`.

@@ -30,6 +30,14 @@ def open_acknowledge(page: OpenClient, model: str) -> None:
 
     dialog = FormDialog(f'Acknowledge "{model}"', submit='Acknowledge', action=accept)
     with dialog:
-        text('p', row.message or NO_MESSAGE, 'ack-message')
+        # What scrolls must be reachable by keyboard, and then needs a name.
+        text(
+            'p',
+            row.message or NO_MESSAGE,
+            'ack-message',
+            role='region',
+            tabindex='0',
+            aria_label=f'Message of "{model}"',
+        )
         text('p', f'Accepted for all keys of "{client}". Your name and the time are recorded.', 'muted')
     open_once(dialog)

@@ -32,7 +32,7 @@ def open_new_key(page: OpenClient, opener: ui.button) -> None:
             visitor.actor,
             page.client_id,
             name.value,
-            await expires.ending(),
+            expires.ending(),
             settings=visitor.settings,
             secret=visitor.services.key_secret,
         )
@@ -56,8 +56,8 @@ def open_rotate_key(page: OpenClient, key: KeyRow, opener: ui.button) -> None:
             _rotate,
             visitor.actor,
             key.id,
-            await expires.ending(),
-            await grace.ending(),
+            expires.ending(),
+            grace.ending(),
             settings=visitor.settings,
             secret=visitor.services.key_secret,
         )

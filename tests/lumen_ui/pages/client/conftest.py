@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect, sync_playwright
 
 from lumen.identity.sessions import COOKIE
 from tests.e2e import chromium
@@ -37,6 +37,34 @@ Visit = Callable[..., Page]
 def row(page: Page, table: str, name: str) -> Locator:
     """A row of one of the page's tables, by something that stands in it."""
     return page.get_by_role('region', name=table).get_by_role('row', name=name)
+
+
+class Link:
+    """The socket of a page, which is opened anew with it: what the server says may be held back."""
+
+    def __init__(self, page: Page) -> None:
+        self._is_held = False
+        self._late: list[tuple[WebSocketRoute, str | bytes]] = []
+        page.route_web_socket(lambda address: True, self._connect)
+        page.reload()
+
+    def hold(self) -> None:
+        self._is_held = True
+
+    def let_go(self) -> None:
+        self._is_held = False
+        while self._late:
+            browser, message = self._late.pop(0)
+            browser.send(message)
+
+    def _connect(self, browser: WebSocketRoute) -> None:
+        def heard(message: str | bytes) -> None:
+            if self._is_held:
+                self._late.append((browser, message))
+            else:
+                browser.send(message)
+
+        browser.connect_to_server().on_message(heard)
 
 
 @pytest.fixture(scope='package')

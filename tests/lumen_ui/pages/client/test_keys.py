@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 
 import models
 from lumen.identity.keys import KeyRow, digest, keys_of, looks_valid, revoke_key
-from tests.lumen_ui.pages.client.conftest import Visit, row
+from tests.conftest import wait_until
+from tests.lumen_ui.pages.client.conftest import Link, Visit, row
 from tests.lumen_ui.pages.client.site import ADA, GRACE, KEY_SECRET, Site
 
 DAY_US = 86_400_000_000
@@ -179,6 +180,36 @@ def test_a_key_works_until_the_end_of_a_day_where_the_viewer_is(site: Site, visi
     assert expires_at is not None
     assert datetime.fromtimestamp(expires_at / 1e6, UTC) == datetime(2090, 5, 1, 14, 59, 59, tzinfo=UTC)
     expect(row(page, 'API keys', 'until may')).to_contain_text('May 1, 2090')
+
+
+def test_a_key_until_a_date_is_made_over_a_connection_however_slow(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    page = visit(client_id, ADA, timezone_id='America/Los_Angeles')
+    link = Link(page)
+    open_new_key(page, 'from afar')
+    choose_expiry(page, 'Until a date')
+    page.locator('input[type=date]').fill('2090-05-01')
+    link.hold()
+    page.get_by_role('button', name='Create').click()
+    # Nothing that the server asks for gets an answer.
+    wait_until(lambda: bool(page.evaluate('true') and keys(site, client_id)))
+    link.let_go()
+    expect(page.locator('.secret-key')).to_be_visible()
+    expires_at = keys(site, client_id)[0].expires_at
+    assert expires_at is not None
+    assert datetime.fromtimestamp(expires_at / 1e6, UTC) == datetime(2090, 5, 2, 6, 59, 59, tzinfo=UTC)
+
+
+def test_a_date_is_what_was_entered_also_when_a_script_says_otherwise(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    page = visit(client_id, ADA)
+    open_new_key(page, 'forged')
+    choose_expiry(page, 'Until a date')
+    page.evaluate('Date.prototype.getTime = () => 4e12')
+    page.locator('input[type=date]').fill('2090-05-01')
+    page.get_by_role('button', name='Create').click()
+    expect(page.get_by_text('Enter a date.')).to_be_visible()
+    assert keys(site, client_id) == []
 
 
 def test_revoking_asks_once_and_keeps_the_usage_to_be_seen(site: Site, visit: Visit) -> None:

@@ -1,8 +1,8 @@
-from playwright.sync_api import WebSocketRoute, expect
+from playwright.sync_api import expect
 
 from lumen.records import managers
 from lumen.records.managers import ManagerRow
-from tests.lumen_ui.pages.client.conftest import Visit, row
+from tests.lumen_ui.pages.client.conftest import Link, Visit, row
 from tests.lumen_ui.pages.client.site import ADA, ALAN, GRACE, Site
 
 
@@ -158,28 +158,17 @@ def test_the_first_manager_owns_the_client_also_when_the_dialog_knew_an_owner(si
 def test_enter_takes_whom_the_arrow_marked_before_the_server_could_say_so(site: Site, visit: Visit) -> None:
     client_id = site.client(managed_by=(GRACE,))
     page = visit(client_id, ADA)
-    is_slow, late = [False], list[str | bytes]()
-
-    def connect(browser: WebSocketRoute) -> None:
-        server = browser.connect_to_server()
-        server.on_message(lambda message: late.append(message) if is_slow[0] else browser.send(message))
-        sockets.append(browser)
-
-    sockets: list[WebSocketRoute] = []
-    page.route_web_socket(lambda address: True, connect)
-    page.reload()
+    link = Link(page)
     page.get_by_role('button', name='Add manager').click()
     field = page.get_by_role('combobox')
     field.press_sequentially('alan')
     option = page.get_by_role('option', name='Alan Turing')
     expect(option).to_be_visible()
-    is_slow[0] = True
+    link.hold()
     field.press('ArrowDown')
     field.press('Enter')
     assert option.get_attribute('aria-selected') == 'false', 'the answer is still on its way'
-    is_slow[0] = False
-    for message in late:
-        sockets[-1].send(message)
+    link.let_go()
     expect(field).to_have_value(ALAN)
     expect(page.get_by_text('Choose somebody from the list, or')).to_have_count(0)
     field.press('Enter')
