@@ -68,7 +68,11 @@
   document.addEventListener("input", ({ target }) => {
     if (location.pathname === "/clients" && target.closest(".search")) lookFor(target.value.trim());
   });
-  document.addEventListener("click", ({ target }) => {
-    if (location.pathname === "/clients" && target.closest(".search .q-field__focusable-action")) lookFor("");
-  });
+  // The cross keeps its events to itself.
+  const cleared = ({ type, key, target }) => {
+    const isPressed = type === "click" || key === "Enter" || key === " ";
+    if (isPressed && location.pathname === "/clients" && target.closest(".search .q-field__focusable-action")) lookFor("");
+  };
+  document.addEventListener("click", cleared, true);
+  document.addEventListener("keyup", cleared, true);
 })();

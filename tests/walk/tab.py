@@ -132,7 +132,7 @@ class Tab:
 async def opened(address: str, path: str, cookie: str | None) -> AsyncIterator[Tab]:
     """Open a page and its socket, as a browser does. Raises NotOpened when the answer is no page."""
     headers = {'cookie': f'{COOKIE}={cookie}'} if cookie else {}
-    async with httpx2.AsyncClient(base_url=address) as http:
+    async with httpx2.AsyncClient(base_url=address, timeout=TIMEOUT_SECONDS) as http:
         answer = await http.get(path, headers=headers)
     found = ELEMENTS.search(answer.text)
     if answer.status_code != 200 or found is None:
