@@ -15,11 +15,11 @@ from lumen.visible import visible
 from lumen_ui import theme
 from lumen_ui.actions import show_kept_message
 from lumen_ui.components.markup import set_attributes, tag, text
+from lumen_ui.faults_notice import FaultsNotice
 from lumen_ui.guard import Visitor
 from lumen_ui.services import services_of
 
 ANNOUNCEMENT_COOKIE = 'lumen_announcement'
-FAULTS_SHOWN = 5
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def frame(title: str, visitor: Visitor | None, *, current: str = '') -> Iterator
             _theme_choice(choice)
     announcement(request, settings.app)
     if visitor is not None and visitor.person.is_admin:
-        _faults(services_of(request).configuration.faults)
+        FaultsNotice(visitor)
     with tag('div', 'frame-main') as main:  # the page around it is the <main> already
         yield
     ui.skip_link('Skip to content', target=main)
@@ -65,18 +65,6 @@ def announcement(request: Request, app: App) -> None:
         text('p', words, 'announcement-text')
         button = ui.button(icon='close').props('flat round dense')
         set_attributes(button, aria_label='Dismiss announcement', data_dismiss=digest)
-
-
-def _faults(faults: tuple[str, ...]) -> None:
-    """What is wrong with the configuration file as it is now, for those who can mend it."""
-    if not faults:
-        return
-    lines = [f'{faults[0].partition(":")[0]} has faults; what was in force stays:', *faults[:FAULTS_SHOWN]]
-    if len(faults) > FAULTS_SHOWN:
-        lines.append(f'and {len(faults) - FAULTS_SHOWN} more, which the log names')
-    with tag('div', 'announcement', role='status', aria_label='Faults of the configuration'):
-        ui.icon('report_problem').props('aria-hidden=true')
-        text('p', '\n'.join(lines), 'announcement-text')
 
 
 def navigation_of(visitor: Visitor) -> list[tuple[str, str]]:

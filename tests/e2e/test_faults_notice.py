@@ -45,3 +45,35 @@ def test_admins_see_the_faults_of_the_file_until_it_is_mended(page: Page, profil
     page.goto('/clients')
     expect(page.get_by_role('heading', name='Clients', level=1)).to_be_visible()
     expect(notice(page)).to_have_count(0)
+
+
+def test_a_page_left_open_follows_the_faults_of_the_file(page: Page, profiles: Profiles, server: Server):
+    good = server.configuration.read_text()
+    server.json('client', 'create', 'bot')
+    server.json('manager', 'add', 'bot', 'manager@example.org')
+    sign_in(page, ADMIN, '/help')
+    manager = profiles.take(server.address, color_scheme='dark').new_page()
+    sign_in(manager, MANAGER, '/clients')
+    expect(manager.get_by_role('heading', name='Clients', level=1)).to_be_visible()
+    expect(page.get_by_role('heading', name='Help', level=1)).to_be_visible()
+    for number in (-1, -3):
+        server.configuration.write_text(good.replace('clients:\n', f'clients:\n  bot: {{max: {number}}}\n'))
+        expect(notice(page)).to_contain_text(f'clients.bot.max: must be 0 or more, or -2 for unlimited, got {number}')
+    assert 'has faults' not in manager.content()
+    server.configuration.write_text(good)
+    expect(notice(page)).to_have_count(0)
+
+
+def test_who_is_no_admin_any_more_is_told_no_faults(page: Page, profiles: Profiles, server: Server):
+    sign_in(page, ADMIN, '/help')
+    expect(page.get_by_role('heading', name='Help', level=1)).to_be_visible()
+    good = server.configuration.read_text().replace('admins: [admin@example.org]', 'admins: [manager@example.org]')
+    server.configuration.write_text(good)
+    wait_until(lambda: 'configuration reloaded' in server.log.read_text(), seconds=5)
+    other = profiles.take(server.address, color_scheme='dark').new_page()
+    sign_in(other, MANAGER, '/help')
+    # The second time that the other is told, the first was long enough ago for this one.
+    for number in (-1, -3):
+        server.configuration.write_text(good.replace('clients:\n', f'clients:\n  bot: {{max: {number}}}\n'))
+        expect(notice(other)).to_contain_text(f'got {number}')
+    assert 'has faults' not in page.content()
