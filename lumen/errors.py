@@ -78,10 +78,10 @@ class RateLimited(LumenError):
     code = 'rate_limit_exceeded'
     status = 429
 
-    def __init__(self, message: str, *, retry_after_seconds: int, fields: dict[str, str]):
+    def __init__(self, message: str, *, retry_after_seconds: int, fields: dict[str, str] | None = None):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        self.fields = fields
+        self.fields = fields or {}
 
 
 class ConfigurationError(LumenError):

@@ -13,6 +13,7 @@ class KeyLimits(Frozen):
 
     limit: OptionalRate = ''
     tokens: OptionalRate = ''
+    concurrency: int | None = Field(default=None, gt=0)
 
     @property
     def is_any(self) -> bool:

@@ -68,6 +68,7 @@ class Admission:
                 expected_input_tokens=self._expectation.input_tokens(model.name, bound),
                 expected_output_tokens=self._expectation.output_tokens(model.name, bound),
                 streamed=streamed,
+                most_at_once=settings.limits(identity.kind, identity.handle).concurrency,
             )
         )
         endpoint = model.endpoints[0]

@@ -5,6 +5,7 @@ Calls of one account in a batch become one update of its row, and so do those of
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
@@ -22,9 +23,18 @@ class Books:
     """The rows that a batch is about, by account, key and request, at one moment."""
 
     def __init__(
-        self, known: Known, moment: int, *, accounts: Collection[int], keys: Collection[int], requests: Collection[str]
+        self,
+        known: Known,
+        moment: int,
+        *,
+        accounts: Collection[int],
+        keys: Collection[int],
+        requests: Collection[str],
+        limited: Collection[int] = (),
     ):
-        """Read of them what is not known. `accounts` need not name those of holds that are there."""
+        """Read of them what is not known. `accounts` need not name those of holds that are there; of the keys that are
+        `limited` the calls in flight are counted.
+        """
         self.moment = moment
         self.accounts = known.accounts
         self.holds = known.holds
@@ -40,6 +50,7 @@ class Books:
             holds = known.holds
             known.read_accounts({holds[each].account_id for each in requests if each in holds}.union(accounts))
         known.read_keys(keys)
+        self.in_flight = defaultdict(int, {row[0]: row[1] for row in statements.read(statements.IN_FLIGHT, limited)})
         self.settled: dict[str, tuple[int, int, str]] = {}
         self._changed: dict[int, AccountState] = {}
         self._placed: dict[str, HoldState] = {}
@@ -60,6 +71,7 @@ class Books:
         account = self.accounts[hold.account_id]
         account.held += hold.amount
         self._changed[account.id] = account
+        self.in_flight[hold.key_id] += 1
         self.holds[hold.request_id] = self._placed[hold.request_id] = hold
 
     def extend_hold(self, hold: HoldState, more: int) -> None:
@@ -79,6 +91,7 @@ class Books:
         account.held -= hold.amount
         account.charge(cost, input_tokens, output_tokens, unlimited=bool(hold.unlimited))
         self._changed[account.id] = account
+        self.in_flight[hold.key_id] -= 1
         del self.holds[request_id]
         if self._placed.pop(request_id, None) is None:
             self._extended.pop(request_id, None)

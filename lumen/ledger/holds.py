@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lumen.coins import MAX_NANOCOINS, Price, stated
 from lumen.config.settings import Pool, Settings
-from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated
+from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated, RateLimited
 from lumen.ledger.books import Books
 from lumen.ledger.known import AccountState, HoldState
 from lumen.ledger.pools import microseconds_until
@@ -34,6 +34,8 @@ class Ask(NamedTuple):
     expected_input_tokens: int
     expected_output_tokens: int
     streamed: bool
+    most_at_once: int | None = None
+    """So many calls of the key may be in flight."""
 
 
 class Held(NamedTuple):
@@ -66,6 +68,11 @@ def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, others
         raise NotAuthenticated('The API key has been revoked or has expired.')
     if not account.active:
         raise Forbidden('This account is deactivated.', code='account_deactivated')
+    if ask.most_at_once is not None and books.in_flight[ask.key_id] >= ask.most_at_once:
+        raise RateLimited(
+            f'This key may make {ask.most_at_once:,} calls at once. Try again when one of them has ended.',
+            retry_after_seconds=1,
+        )
     pool = account.pool(settings)
     if pool.max == 0:
         raise Forbidden('This account has no budget.', code='no_budget')

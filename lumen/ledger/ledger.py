@@ -13,7 +13,14 @@ import structlog
 
 from lumen.config.settings import Settings
 from lumen.database import Database
-from lumen.errors import DatabaseUnavailable, Forbidden, InsufficientCoins, NotAuthenticated, OutcomeUnknown
+from lumen.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    InsufficientCoins,
+    NotAuthenticated,
+    OutcomeUnknown,
+    RateLimited,
+)
 from lumen.ledger import recovery
 from lumen.ledger.holds import Ask, Held
 from lumen.ledger.operations import Extend, Operation, Place, Settle, carry_out
@@ -26,7 +33,7 @@ log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 5.0
 RETRY_SECONDS = 1.0
-REFUSALS = (NotAuthenticated, Forbidden, InsufficientCoins)
+REFUSALS = (NotAuthenticated, Forbidden, InsufficientCoins, RateLimited)
 """What `holds.place` raises when it has set nothing aside."""
 
 

@@ -64,16 +64,19 @@ def carry_out(operations: Sequence[Operation]) -> list[Result]:
 def _carried_out(known: Known, operations: Sequence[Operation]) -> list[Result]:
     accounts: set[int] = set()
     keys: set[int] = set()
+    limited: set[int] = set()
     requests: set[str] = set()
     for operation in operations:
         if isinstance(operation, Place):
             accounts.add(operation.ask.account_id)
             keys.add(operation.ask.key_id)
+            if operation.ask.most_at_once is not None:
+                limited.add(operation.ask.key_id)
             if not known.is_remembered:  # else a hold that is there already is found when it is refused or written
                 requests.add(operation.ask.request_id)
         else:
             requests.add(operation.request_id)
-    books = Books(known, now(), accounts=accounts, keys=keys, requests=requests)
+    books = Books(known, now(), accounts=accounts, keys=keys, requests=requests, limited=limited)
     results = [_one(books, operation) for operation in operations]
     books.save()
     return results

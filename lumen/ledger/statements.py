@@ -105,6 +105,10 @@ HOLDS = (
     'expected_input_tokens, expected_output_tokens, streamed, created_at',
     'from hold where request_id {among}',
 )
+IN_FLIGHT = (
+    'key_id, number',
+    'from (select key_id, count(*) as number from hold where key_id {among} group by key_id) as counted',
+)
 RECORDED = ('cost, shortfall, outcome', 'from request where request_id {among}')
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lumen.gateway import limits_in_memory, rate_limits
 from lumen.gateway.limits_in_memory import InMemory
 from tests import redis_server
 from tests.conftest import wait_until
-from tests.lumen.gateway.conftest import Running, configured
+from tests.lumen.gateway.conftest import Running, ScriptedServer, configured
 from tests.lumen.gateway.test_calls import MESSAGES
 from tests.lumen.gateway.test_refusals import code, send
 from tests.redis_server import RedisServer
@@ -195,3 +196,25 @@ def test_what_is_over_is_forgotten(monkeypatch: pytest.MonkeyPatch):
 def test_rates_are_read_once():
     assert rate_limits._items('30 per minute; 500 per hour') is rate_limits._items('30 per minute; 500 per hour')
     assert rate_limits._items('') == ()
+
+
+def test_more_calls_at_once_than_a_key_may_make_are_refused_by_every_process(run: Run, scripted: ScriptedServer):
+    scripted.script.parts = [b'{"usage": {"prompt_tokens": 1, "completion_tokens": 1}}']
+    scripted.script.waits_after = -1
+    settings = configured(scripted.address).model_copy(update={'rate_limiting': RateLimiting(concurrency=2)})
+    one, other = run(settings), run(settings)
+    other.key = one.key
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        under_way = [threads.submit(send, running) for running in (one, other)]
+        wait_until(lambda: len(scripted.script.received) == 2)
+        refused = send(other)
+        assert code(refused) == (429, 'rate_limit_exceeded')
+        assert '2 calls at once' in refused.json()['error']['message']
+        other.key = other.new_key().key
+        third = threads.submit(send, other)
+        scripted.script.proceed.set()
+        assert [answer.result().status_code for answer in (*under_way, third)] == [200] * 3
+    other.key = one.key
+    assert send(other).status_code == 200
+    assert len(one.requests()) == 4
+    one.assert_settled()

@@ -4,12 +4,12 @@ import models
 from lumen.coins import Price
 from lumen.config.settings import Settings
 from lumen.database import Database, now
-from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated
+from lumen.errors import Forbidden, InsufficientCoins, NotAuthenticated, RateLimited
 from lumen.ledger import Held
 from lumen.ledger.check import differences
-from lumen.ledger.operations import place
+from lumen.ledger.operations import Place, Settle, carry_out, place
 from tests.conftest import Clock
-from tests.lumen.ledger.accounts import COIN, account, ask, open_client, settings
+from tests.lumen.ledger.accounts import COIN, account, ask, open_client, outcome, settings
 
 TEN = settings(max='10', refresh='0.36', starting='10')
 
@@ -148,3 +148,20 @@ def test_a_key_of_another_account_gets_no_hold(database: Database):
     with pytest.raises(NotAuthenticated):
         place_for(database, (first[0], second[1]))
     assert database.read_now(now) > 0
+
+
+def test_a_key_has_no_more_calls_in_flight_than_it_may(database: Database):
+    client = database.write_now(open_client, TEN)
+    asks = [database.read_now(ask, *client, most_at_once=3) for _ in range(8)]
+    results = database.write_now(carry_out, [Place(each, 'here', TEN) for each in asks])
+    assert [refusal is None for _, refusal in results] == [True] * 3 + [False] * 5
+    assert {type(refusal) for _, refusal in results if refusal} == {RateLimited}
+    assert database.read_now(account, client[0]).held == 3 * COIN
+    with pytest.raises(RateLimited, match='3 calls at once'):
+        place_for(database, client, most_at_once=3)
+    ended = [Settle(asks[0].request_id, outcome(10, 20), TEN), Place(asks[6], 'here', TEN), Place(asks[7], 'here', TEN)]
+    results = database.write_now(carry_out, ended)
+    assert [refusal is None for _, refusal in results] == [True, True, False]
+    place_for(database, client)  # a key without a limit is not counted
+    assert place_for(database, client, most_at_once=5).amount == COIN
+    assert database.read_now(differences) == []
