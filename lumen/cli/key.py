@@ -7,13 +7,15 @@ import click
 from lumen.cli.client import find
 from lumen.cli.opened import opened
 from lumen.cli.output import answer, json_option
-from lumen.cli.times import expiry, grace_end
+from lumen.cli.times import expiry, grace_end, iso
 from lumen.config.settings import Settings
 from lumen.database import now
 from lumen.identity import keys
 from lumen.identity.keys import NewKey
 from lumen.identity.permissions import COMMAND_LINE
-from lumen.identity.rotation import rotate_key
+from lumen.identity.rotation import rotate_key, same_expiry
+
+SAME = 'same'
 
 
 @click.group()
@@ -41,15 +43,24 @@ def create(client: str, name: str, expires: str, as_json: bool) -> None:
 
 @key.command()
 @click.argument('key_id', metavar='ID', type=click.IntRange(1, 2**63 - 1))
-@click.option('--expires', default='never', show_default=True, help='When the new key ends, as for create.')
+@click.option(
+    '--expires', default=SAME, show_default=True, help='When the new key ends: like the old, or as for create.'
+)
 @click.option('--grace', default='1d', show_default=True, help='How long the old key works: "none", "12h" or "7d".')
 @json_option
 def rotate(key_id: int, expires: str, grace: str, as_json: bool) -> None:
-    """Make a new key in the place of another, which works on for a while: at most 30 days. It is shown this once."""
+    """Make a new key in the place of another, which works on for a while: at most 30 days. It is shown this once.
+
+    Unless said otherwise, it expires as the old one does: after as long a time, or at the same moment, or never.
+    """
     with opened() as lumen:
-        new = lumen.write(_rotate, key_id, expires, grace, settings=lumen.settings, secret=lumen.key_secret)
-    text = f'{new.key}\n\nThis is key {new.id}, in the place of key {key_id}. Keep it now: it cannot be shown again.'
-    answer({'id': new.id, 'key': new.key, 'hint': new.hint}, text, as_json=as_json)
+        new, ends = lumen.write(_rotate, key_id, expires, grace, settings=lumen.settings, secret=lumen.key_secret)
+    text = (
+        f'{new.key}\n\nThis is key {new.id}, in the place of key {key_id}. '
+        f'{f"It expires at {iso(ends)}" if ends else "It never expires"}. Keep it now: it cannot be shown again.'
+    )
+    found = {'id': new.id, 'key': new.key, 'hint': new.hint, 'expires_at': iso(ends) if ends else None}
+    answer(found, text, as_json=as_json)
 
 
 @key.command()
@@ -67,13 +78,20 @@ def _create(client_id: int, name: str, expires: str, *, settings: Settings, secr
     return keys.create_key(COMMAND_LINE, client_id, name, expires_at, settings=settings, secret=secret)
 
 
-def _rotate(key_id: int, expires: str, grace: str, *, settings: Settings, secret: bytes) -> NewKey:
+def _rotate(key_id: int, expires: str, grace: str, *, settings: Settings, secret: bytes) -> tuple[NewKey, int | None]:
+    """The new key, and when it expires."""
     moment = now()
-    return rotate_key(
+    if expires.strip().casefold() == SAME:
+        old = keys.require_key(COMMAND_LINE, key_id, settings)
+        expires_at = same_expiry(old.created_at, old.expires_at, moment)
+    else:
+        expires_at = expiry(expires, moment)
+    new = rotate_key(
         COMMAND_LINE,
         key_id,
-        expires_at=expiry(expires, moment),
+        expires_at=expires_at,
         works_until=grace_end(grace, moment),
         settings=settings,
         secret=secret,
     )
+    return new, expires_at

@@ -11,7 +11,25 @@ from lumen.identity.keys import NewKey
 from lumen.identity.permissions import Action, Actor
 from lumen.records import audit
 
-MAX_GRACE_US = 30 * 86_400_000_000
+HOUR_US = 3_600_000_000
+MAX_GRACE_US = 30 * 24 * HOUR_US
+
+
+def length_of(created_at: int, expires_at: int) -> int | None:
+    """For how long a key was made, in microseconds; None when it was made to end at a moment.
+
+    Lengths are chosen in hours and days, which a moment is not away from any other to the microsecond.
+    """
+    length = expires_at - created_at
+    return length if length % HOUR_US == 0 else None
+
+
+def same_expiry(created_at: int, expires_at: int | None, moment: int) -> int | None:
+    """When a key made at `moment` in the place of another expires, to do so as that one does: None for never."""
+    if expires_at is None:
+        return None
+    length = length_of(created_at, expires_at)
+    return expires_at if length is None else moment + length
 
 
 def rotate_key(

@@ -38,15 +38,28 @@ class Ending:
 
 
 class TimeChoice:
-    """`after` are the choices that are a length of time, in microseconds by label; `none` labels the one without end.
+    """`after` are the choices that are a length of time, in microseconds by label; `at` those that are a moment, in
+    microseconds since the epoch; `none` labels the one without end.
 
     `name` is the parameter that refusals of the date name.
     """
 
-    def __init__(self, dialog: FormDialog, name: str, label: str, *, none: str, after: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        dialog: FormDialog,
+        name: str,
+        label: str,
+        *,
+        none: str,
+        after: Mapping[str, int],
+        at: Mapping[str, int] | None = None,
+    ) -> None:
         self._name = name
-        self._after = {str(number): length for number, length in enumerate(after.values())}
-        choices = {'': none} | dict(zip(self._after, after, strict=True)) | {ON_A_DATE: 'Until a date …'}
+        lengths = {label: Ending(after=length) for label, length in after.items()}
+        moments = {label: Ending(at=moment) for label, moment in (at or {}).items()}
+        endings = lengths | moments
+        self._endings = {str(number): ending for number, ending in enumerate(endings.values())}
+        choices = {'': none} | dict(zip(self._endings, endings, strict=True)) | {ON_A_DATE: 'Until a date …'}
         self._by_label = {label: key for key, label in choices.items()}
         self._choice = ui.select(choices, label=label, value='').props('outlined').classes('full-width')
         self._ends: tuple[object, object] = ('', None)
@@ -63,7 +76,7 @@ class TimeChoice:
         """What was chosen. Raises Invalid for a date that is none."""
         if self._choice.value == ON_A_DATE:
             return Ending(at=self._end_of_day())
-        return Ending(after=self._after.get(self._choice.value or ''))
+        return self._endings.get(self._choice.value or '', Ending())
 
     def _hear_when_it_ends(self, event: events.GenericEventArguments) -> None:
         self._ends = tuple(event.args) if isinstance(event.args, list) and len(event.args) == 2 else ('', None)

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -82,7 +82,7 @@ def test_a_key_is_rotated_and_the_old_one_works_on_for_a_while(lumen: Lumen):
     lumen.json('client', 'create', 'bot')
     old = lumen.json('key', 'create', 'bot', '--name', 'laptop')
     new = lumen.json('key', 'rotate', str(old['id']), '--grace', '12h', '--expires', '90d')
-    assert list(new) == ['id', 'key', 'hint']
+    assert list(new) == ['id', 'key', 'hint', 'expires_at']
     assert new['id'] != old['id']
     assert looks_valid(new['key'])
     event = lumen.json('audit')[-1]
@@ -94,6 +94,21 @@ def test_a_key_is_rotated_and_the_old_one_works_on_for_a_while(lumen: Lumen):
     lumen.json('key', 'rotate', str(new['id']), '--grace', 'none')
     assert 'is revoked' in lumen.refusal('key', 'rotate', str(new['id']))['message']
     assert lumen.refusal('key', 'rotate', '999')['code'] == 'key_not_found'
+
+
+def test_a_rotated_key_expires_as_the_old_one_does_unless_said_otherwise(lumen: Lumen):
+    lumen.json('client', 'create', 'bot')
+
+    def made(expires: str) -> str:
+        return str(lumen.json('key', 'create', 'bot', '--expires', expires)['id'])
+
+    assert lumen.json('key', 'rotate', made('2090-12-31'))['expires_at'] == '2091-01-01T00:00:00+00:00'
+    before = datetime.now(UTC)
+    found = datetime.fromisoformat(lumen.json('key', 'rotate', made('45d'))['expires_at'])
+    assert before <= found - timedelta(days=45) <= datetime.now(UTC)
+    assert lumen.json('key', 'rotate', made('30d'), '--expires', 'never')['expires_at'] is None
+    assert 'It never expires.' in lumen('key', 'rotate', made('never')).stdout
+    assert 'It expires at 2091-01-01T00:00:00+00:00.' in lumen('key', 'rotate', made('2090-12-31')).stdout
 
 
 def test_a_grace_time_is_a_length_of_time_or_none():

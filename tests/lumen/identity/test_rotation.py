@@ -6,7 +6,7 @@ from lumen.errors import Conflict, Invalid, NotFound
 from lumen.identity import keys, revisions
 from lumen.identity.keys import NewKey
 from lumen.identity.permissions import COMMAND_LINE, Actor
-from lumen.identity.rotation import MAX_GRACE_US, rotate_key
+from lumen.identity.rotation import MAX_GRACE_US, rotate_key, same_expiry
 from lumen.records import clients
 from tests.conftest import Clock
 from tests.lumen import factories
@@ -123,3 +123,12 @@ def test_a_rotation_is_one_event_with_both_keys_and_no_secret(database: Database
     assert events[-1].subject == old.hint
     assert new.hint in events[-1].after
     assert new.key not in repr([event.__data__ for event in events])
+
+
+def test_a_new_key_expires_as_the_old_one_was_made_to():
+    made_at, later = 1_700_000_000_123_456, 1_701_000_000_000_007
+    assert same_expiry(made_at, None, later) is None
+    for length in (12 * HOUR_US, 90 * 24 * HOUR_US):
+        assert same_expiry(made_at, made_at + length, later) == later + length
+    end_of_a_day = 1_767_225_599_000_000
+    assert same_expiry(made_at, end_of_a_day, later) == end_of_a_day

@@ -13,6 +13,7 @@ from tests.lumen_ui.pages.client.conftest import Link, Visit, row
 from tests.lumen_ui.pages.client.site import ADA, GRACE, KEY_SECRET, Site
 
 DAY_US = 86_400_000_000
+END_OF_2089 = 3_786_911_999_000_000
 
 
 def keys(site: Site, client_id: int) -> list[KeyRow]:
@@ -270,6 +271,39 @@ def test_rotating_shows_a_new_key_while_the_old_one_works_on(site: Site, visit: 
     end = datetime.fromtimestamp(former.expires_at / 1_000_000, UTC)
     expect(told).to_contain_text(re.compile(rf'{old.hint} works on until {end:%b} {end.day}, {end.year}, \d+:\d\d'))
     assert told.locator('lumen-time').last.get_attribute('ms') == str(former.expires_at // 1000)
+
+
+def _give_days(key_id: int, days: int) -> None:
+    row = models.ApiKey
+    row.update(expires_at=row.created_at + days * DAY_US).where(row.id == key_id).execute()
+
+
+def test_the_new_key_expires_as_the_old_one_was_made_to(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id, 'dated', expires_at=END_OF_2089)
+    for name, days in (('for ninety', 90), ('for forty-five', 45)):
+        site.write(_give_days, site.key(client_id, name).id, days)
+    site.key(client_id, 'eternal')
+    page = visit(client_id, ADA, timezone_id='UTC')
+    for name, chosen in (
+        ('dated', 'When the old one would'),
+        ('for ninety', 'In 90 days'),
+        ('for forty-five', 'In 45 days'),
+        ('eternal', 'Never'),
+    ):
+        page.get_by_role('button', name=f'Rotate {name}').click()
+        dialog = page.get_by_role('dialog', name=f'Rotate "{name}"')
+        expect(dialog.locator('.q-select').last).to_contain_text(chosen)
+        said = dialog.get_by_role('paragraph').filter(has_text='the old key would end on')
+        expect(said).to_have_count(0 if chosen == 'Never' else 1)
+        if name == 'dated':
+            expect(said).to_contain_text('Dec 31, 2089')
+        dialog.get_by_role('button', name='Rotate').click()
+        page.get_by_role('button', name='I have stored the key').click()
+    lives = {row.name: (row.expires_at, row.created_at) for row in reversed(keys(site, client_id)) if row.id > key.id}
+    ends = {name: expires_at and expires_at - created_at for name, (expires_at, created_at) in lives.items()}
+    assert ends.pop('dated') == END_OF_2089 - lives['dated'][1]
+    assert ends == {'for ninety': 90 * DAY_US, 'for forty-five': 45 * DAY_US, 'eternal': None}
 
 
 def test_rotating_without_grace_ends_the_old_key(site: Site, visit: Visit) -> None:
