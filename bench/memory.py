@@ -1,9 +1,9 @@
 """Whether a gateway's memory stays what it is: `python -m bench.memory [--minutes 60]`.
 
-A stream a second on each of 30 connections (or more), all the time: 100,000 in an hour. Each minute, for three seconds, whole
-answers as fast as 32 connections take them. Resident memory is noted each minute, and compared from the tenth on: until
-then what is kept on purpose fills. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`; exit code 1 when it
-grew by more than a twentieth.
+A stream a second on each of 30 connections (or more), all the time: 100,000 in an hour. Each minute, for three
+seconds, whole answers as fast as 32 connections take them. Resident memory is noted each minute, and compared from the
+tenth on: until then what is kept on purpose fills. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`; exit
+code 1 when it grew by more than a twentieth.
 """
 
 from __future__ import annotations
