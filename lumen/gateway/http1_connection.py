@@ -88,6 +88,10 @@ class Connection(asyncio.Protocol):
             self.may_write.set()
             self.may_write = None
 
+    def on_message_begin(self) -> None:
+        if self._response is not None:
+            self._response.another_begins()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._response is not None:
             self._response.add_header(name, value)

@@ -15,6 +15,7 @@ MAX_HEAD_BYTES = 64 * 1024
 HIGH_WATER = 64 * 1024
 """So many bytes may wait for their reader before no more are taken from the socket."""
 
+STALE_SECONDS = 0.1
 SLICE = 256 * 1024
 """Of a large request so much is written at once."""
 
@@ -28,7 +29,7 @@ class Broken(UpstreamError):
 
 
 class Stale(Broken):
-    """The server closed a connection before the first byte of an answer."""
+    """The server closed a connection as it was used: too soon to have done anything about the request."""
 
 
 class Response:
@@ -50,19 +51,23 @@ class Response:
         self._is_complete = False
         self._keeps_alive = False
         self._is_closed = False
+        self._is_sending = False
+        self._begun = self._last
         self._sink: Callable[[bytes], bool] | None = None
         self._has_been_read = False
 
     async def send(self, head: bytes, content: bytes) -> None:
         """Write a large request as fast as the server takes it."""
         self._connection.write(head)
+        self._is_sending = True
         for start in range(0, len(content), SLICE):
-            if self._failure is not None:
-                return  # `head` says so
+            if self._failure is not None or self.is_final:
+                return  # `head` says so, or there is an answer already, and nobody reads the rest
             self._connection.write(content[start : start + SLICE])
             if (may_write := self._connection.may_write) is not None:
                 await may_write.wait()
             self.touched()
+        self._is_sending = False
 
     async def head(self) -> None:
         """Wait for the status and the headers."""
@@ -106,14 +111,13 @@ class Response:
         if not self._is_closed:
             self._is_closed = True
             self._sink = None
-            self._connection.end(keep=self._is_complete and self._keeps_alive)
+            self._connection.end(keep=self._is_complete and self._keeps_alive and not self._is_sending)
 
     def touched(self) -> None:
         self._last = self._loop.time()
 
     def add_header(self, name: bytes, value: bytes) -> None:
-        if self._is_complete:
-            self._keeps_alive = False
+        if self.is_final:  # a trailer
             return
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -133,6 +137,8 @@ class Response:
             return
         self.status = status
         self.is_final = True
+        if self._is_sending:
+            self._connection.resume_writing()
         self._wake()
 
     def add(self, body: bytes) -> None:
@@ -147,7 +153,15 @@ class Response:
             self._connection.pause()
         self._wake()
 
+    def another_begins(self) -> None:
+        """A further answer does, or what looks like one: the connection is of no use any more behind a complete one."""
+        if self._is_complete:
+            self._keeps_alive = False
+
     def complete(self, *, keeps_alive: bool) -> None:
+        if self._is_complete:
+            self._keeps_alive = False
+            return
         self._is_complete = True
         self._keeps_alive = keeps_alive
         self._wake()
@@ -158,7 +172,8 @@ class Response:
         if not self._is_complete and self.is_final and not is_delimited and error is None:
             self.complete(keeps_alive=False)  # an answer of which only the end of the connection tells the end
         elif not self._is_complete:
-            self.fail(Broken('it broke off') if self._connection.has_answered else Stale('it broke off'))
+            is_stale = not self._connection.has_answered and self._loop.time() - self._begun < STALE_SECONDS
+            self.fail(Stale('it broke off') if is_stale else Broken('it broke off'))
 
     def fail(self, error: Exception) -> None:
         if self._is_complete:  # what came behind it does not make it worse, but nobody knows what else comes

@@ -18,8 +18,10 @@ from lumen.gateway.sse import PLAIN, Event, EventTooLarge, Parser, is_one_line, 
 from lumen.gateway.upstream import Answer
 
 DONE = '[DONE]'
-MARKS = tuple(map(re.compile, (rb'\[DONE\]', rb'"error"', rb'"usage"\s*:(?!\s*null)')))
-"""An event with none of them in it says nothing that Lumen acts upon; it only has text."""
+MARKS = tuple(map(re.compile, (rb'\[DONE\]', rb'"error"', rb'"usage"\s*:(?!\s*null)', rb'\\u00[2-7]')))
+"""An event with none of them in it says nothing that Lumen acts upon; it only has text. The last is a letter that is
+written as a number, which may be one of the others.
+"""
 
 LATE_USAGE_SECONDS = 1
 """How long a stream that is complete waits for usage that it has not reported yet."""
@@ -34,6 +36,9 @@ class Stream:
         self._exchange = exchange
         self._parser = Parser()
         self._is_done = False
+        self._has_ended = False
+        """Whether `[DONE]` came: what comes behind it is not charged, nor passed on before it."""
+
         self._fault = ''
 
     async def relay(self, answer: Answer) -> None:
@@ -48,6 +53,7 @@ class Stream:
             for number, event in enumerate(events):
                 content = event.raw
                 if event.data is not None and event.data.strip() == DONE:
+                    self._has_ended = True
                     if not self._reports(events[number + 1 :]) and not settling.has_usage:
                         events += await self._late(answer)  # which this loop goes on to, too
                     await settling.settled('success', 200)
@@ -65,7 +71,7 @@ class Stream:
         """Write an event of text as it comes, without waking anybody; False for whatever there is more to do about."""
         if (
             not self._exchange.has_begun
-            or self._is_done
+            or self._has_ended
             or direct.is_write_paused
             or not self._parser.is_between_events
             or not is_one_line(chunk)
@@ -116,11 +122,11 @@ class Stream:
             generated = usage.generated_bytes_of_text(chunk[len(PLAIN) - 1 : -2])
             if generated is None:
                 return b'', chunk
-            if not self._is_done:
+            if not self._has_ended:
                 self._settling.generated(generated)
             return chunk, b''
         length = plain_length(chunk, *MARKS)
-        if length and not self._is_done:
+        if length and not self._has_ended:
             self._settling.generated(usage.generated_bytes_in(chunk[:length]))
         return chunk[:length], chunk[length:]
 
@@ -131,7 +137,7 @@ class Stream:
             return event.raw
         if chunk.get('error') and not chunk.get('choices') and not self._is_done:
             raise UpstreamError('The model server reported an error in its stream.')
-        if not self._is_done:
+        if not self._has_ended:
             self._settling.generated(usage.generated_bytes(chunk))
         found = self._call.operation.reported(chunk)
         if found is None:

@@ -122,7 +122,7 @@ class Cycle(RequestResponseCycle):
         return b'%x\r\n%b\r\n' % (len(content), content) if self._is_chunked else content
 
     def _write(self, data: bytes) -> None:
-        if not self._connection.is_lost:
+        if not self._connection.is_lost and not self.transport.is_closing():
             self.transport.write(data)
 
     def _head(self, status: int, fields: Mapping[str, str]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import unquote
@@ -24,8 +25,21 @@ MAX_DISCARDED_BYTES = 256 * 1024 * 1024
 LINGER_SECONDS = 5.0
 
 
+REST_SECONDS = 60.0
+"""So long nothing may come of a request that has begun."""
+
+WEBSOCKET_HEADERS, WEBSOCKET_LINE = 100, 8000
+"""More fields, or a longer one, the library for WebSockets does not read."""
+
+LENGTHS = (b'content-length', b'transfer-encoding')
+
+
 class HeadTooLarge(Exception):
     """Raised inside the parser, which ends it; uvicorn then calls `send_400_response`."""
+
+
+class NoUpgrade(Exception):
+    """Raised likewise, for a WebSocket that cannot be."""
 
 
 class Http(Connection):
@@ -41,25 +55,29 @@ class Http(Connection):
     _is_in_head = False
     _is_refused = False
     _is_upgrading = False
+    _is_resuming = False
+    _has_body_behind_upgrade = False
     _has_progressed = False
     _head_bytes = 0
     _gathered_bytes = 0
     _discarded_bytes = 0
     _idle_since = 0.0
+    _has_begun_next = True
+    _is_watched_closely = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
+        super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        self.timeout_keep_alive_task = self.loop.call_later(REST_SECONDS, self.timeout_keep_alive_handler)
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             self._discard(data)
             return
         self._has_progressed = False
-        self._idle_since = 0.0
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.send_400_response('')
-        except httptools.HttpParserUpgrade:
-            if self._is_upgrading:
-                self.handle_websocket_upgrade()
+        self._has_begun_next = True
+        self._idle_since = self.loop.time()
+        self._feed(data)
         if self._has_progressed:
             self._gathered_bytes = 0
         elif not self._is_refused:
@@ -67,17 +85,46 @@ class Http(Connection):
             if self._gathered_bytes > MAX_HEAD_BYTES:
                 self.send_400_response('')
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response('')
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._is_upgrading:
+                self.handle_websocket_upgrade()
+            elif not self._is_refused:
+                self._go_on(data[upgrade.args[0] :])
+
+    def _go_on(self, rest: bytes) -> None:
+        """Take no notice of a wish for another protocol, which the parser does not look beyond: not at a body, nor at
+        the next request. Another one does, which is told how long the body is.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        if self._has_body_behind_upgrade:
+            self._has_body_behind_upgrade = False
+            lines = [b'%b: %b\r\n' % (name, value) for name, value in self.headers if name in LENGTHS]
+            self._is_resuming = True
+            self.parser.feed_data(b'POST / HTTP/1.1\r\n%b\r\n' % b''.join(lines))
+            self._is_resuming = False
+        if rest:
+            self._feed(rest)
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
 
     def on_message_begin(self) -> None:
+        if self._is_resuming:
+            return
         super().on_message_begin()
         self._is_in_head = self._has_progressed = True
         self._head_bytes = self._discarded_bytes = 0
 
     def on_url(self, url: bytes) -> None:
+        if self._is_resuming:
+            return
         self._count(len(url))
         self.url += url
 
@@ -85,19 +132,31 @@ class Http(Connection):
         self._head_bytes += len(name) + len(value) + len(b': \r\n')
         if self._head_bytes > MAX_HEAD_BYTES:
             raise HeadTooLarge
+        if not self._is_in_head:
+            return  # of a body: nobody expects a key there, or whom a call is made for
         name = name.lower()
         if name == b'expect' and value.lower() == b'100-continue':
             self.expect_100_continue = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if self._is_resuming:
+            return
         parser, scope = self.parser, self.scope
         self._is_in_head = False
         self._has_progressed = True
         scope['method'] = parser.get_method().decode('ascii')
-        self._is_upgrading = parser.should_upgrade() and self._should_upgrade()
+        before = self.cycle
+        wants_more = parser.should_upgrade()
+        has_body = wants_more and any(name in LENGTHS and value != b'0' for name, value in self.headers)
+        self._is_upgrading = wants_more and self._should_upgrade()
         if self._is_upgrading:
+            is_busy = before is not None and not before.response_complete
+            if has_body or is_busy or scope['method'] != 'GET' or not self._fits_a_websocket():
+                self._is_upgrading = False
+                raise NoUpgrade
             return
+        self._has_body_behind_upgrade = has_body
         version = parser.get_http_version()
         scope['http_version'] = version
         url = httptools.parse_url(self.url)
@@ -105,7 +164,6 @@ class Http(Connection):
         scope['path'] = unquote(path) if '%' in path else path
         scope['raw_path'] = url.path
         scope['query_string'] = url.query or b''
-        before = self.cycle
         cycle = self.cycle = Cycle(self, keep_alive=version != '1.0' and parser.should_keep_alive())
         scope['extensions'] = {DIRECT: cycle}  # type: ignore[dict-item]  # ours
         if before is None or before.response_complete:
@@ -113,6 +171,10 @@ class Http(Connection):
         else:  # the next request of a caller who did not wait for the answer
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _fits_a_websocket(self) -> bool:
+        sizes = [len(name) + len(value) for name, value in self.headers]
+        return len(sizes) <= WEBSOCKET_HEADERS and max([len(self.url), *sizes]) <= WEBSOCKET_LINE
 
     def on_body(self, body: bytes) -> None:
         self._has_progressed = True
@@ -129,6 +191,8 @@ class Http(Connection):
 
     def on_message_complete(self) -> None:
         cycle = self.cycle
+        if self._has_body_behind_upgrade:
+            return  # it is not complete: the body comes
         if not self._is_upgrading and not cycle.response_complete:
             cycle.more_body = False
             cycle.message_event.set()
@@ -141,20 +205,27 @@ class Http(Connection):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        self._has_begun_next = False
         self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        if not self._is_watched_closely:
+            self._watch(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
         """One timer a connection, set anew when it goes off too early: setting it at each request would cost more."""
-        idle = self.loop.time() - self._idle_since if self._idle_since else 0.0
-        left = self.timeout_keep_alive - idle
+        self._is_watched_closely = False
+        allowed = REST_SECONDS if self._has_begun_next else self.timeout_keep_alive
+        is_busy = self.cycle is not None and not self.cycle.response_complete
+        left = allowed - (0.0 if is_busy else self.loop.time() - self._idle_since)
         if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            self._watch(left)
         elif not self.transport.is_closing():
             self.transport.close()
+
+    def _watch(self, seconds: float) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        self._is_watched_closely = seconds <= self.timeout_keep_alive
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def shutdown(self) -> None:
         """Told to stop: calls in flight finish, but one whose body is still coming never began."""

@@ -9,7 +9,7 @@ import pytest
 from lumen.gateway import http1
 from lumen.gateway.errors import UpstreamTimeout
 from lumen.gateway.http1 import Client
-from lumen.gateway.http1_response import HIGH_WATER, Broken, Response
+from lumen.gateway.http1_response import HIGH_WATER, STALE_SECONDS, Broken, Response
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 WHOLE = b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
@@ -265,3 +265,63 @@ async def test_a_shorter_wait_on_a_kept_connection_is_not_as_long_as_the_one_bef
         async with asyncio.timeout(10):
             with pytest.raises(UpstreamTimeout):
                 await post(client, url, idle=0.1)
+
+
+async def test_a_call_that_was_worked_on_is_not_made_again(client: Client):
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await request(reader)
+        writer.write(WHOLE)
+        await request(reader)
+        await asyncio.sleep(3 * STALE_SECONDS)  # as long as it takes to have begun
+        writer.transport.abort()
+
+    async with serving(serve) as url:
+        assert await body(await post(client, url)) == b'ok'
+        with pytest.raises(Broken):
+            await post(client, url)
+    assert connections == 1
+
+
+@pytest.mark.parametrize('more', [WHOLE, b'HTTP/1.1 200 X\r\n', b'HTTP/1.1 500 Y\r\ncontent-length: 0\r\n\r\n'])
+async def test_a_connection_on_which_more_was_said_is_not_used_again(client: Client, more: bytes):
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            await request(reader)
+            writer.write(WHOLE + more)
+
+    async with serving(serve) as url:
+        for _ in range(3):
+            assert await body(await post(client, url)) == b'ok'
+    assert connections == 3
+
+
+async def test_a_refusal_that_comes_before_all_was_sent_is_believed_at_once(client: Client):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'\r\n\r\n')
+        writer.write(b'HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno')
+        await asyncio.Event().wait()  # and reads no further
+
+    async with serving(serve) as url, asyncio.timeout(20):
+        response = await post(client, url, b'x' * 20_000_000, idle=60)
+        assert (response.status, await body(response)) == (413, b'no')
+
+
+async def test_trailers_are_no_headers(client: Client):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        head = b'HTTP/1.1 200 OK\r\ncontent-type: a\r\ntransfer-encoding: chunked\r\n\r\n'
+        writer.write(head + b'2\r\nok\r\n0\r\ncontent-type: b\r\n\r\n')
+        await reader.read()
+
+    async with serving(serve) as url:
+        response = await post(client, url)
+        assert await body(response) == b'ok'
+        assert response.headers['content-type'] == 'a'
