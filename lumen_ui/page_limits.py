@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from nicegui import Client
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lumen.errors import DatabaseUnavailable
 from lumen.identity import sessions
 from lumen_ui import session_cookie
+from lumen_ui.frugal_page import frugal_page
 from lumen_ui.limiter import TooMany, address_of
 from lumen_ui.pages import errors
 from lumen_ui.services import Services
@@ -78,13 +78,16 @@ class PageLimits:
             await self.app({**scope, KEY: key}, receive, send)
 
     async def _refusal(self, scope: Scope, refusal: TooMany) -> Response:
-        """A page where a browser asks for one and few did; otherwise the sentence alone."""
+        """A page where a browser asks for one, in the frame where few did; for others the sentence alone."""
         response: Response = PlainTextResponse(f'{refusal.message}\n', refusal.status)
         if 'text/html' in Headers(scope=scope).get('accept', ''):
-            with suppress(TooMany, TimeoutError, DatabaseUnavailable):
+            request = Request({**scope, 'app': pages_app})
+            says = (refusal.status, 'Too many pages', refusal.message)
+            try:
                 await self._services.limiter.count(REFUSALS_IN_THE_FRAME, 'refusals in the frame')
-                request = Request({**scope, 'app': pages_app})
-                response = await errors.refusal(request, refusal.status, 'Too many pages', refusal.message)
+                response = await errors.refusal(request, *says)
+            except (TooMany, TimeoutError, DatabaseUnavailable):
+                response = frugal_page(request, self._services.settings, *says)
         response.headers['retry-after'] = str(refusal.retry_after_seconds)
         response.headers['cache-control'] = 'no-store'
         return response

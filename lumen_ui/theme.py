@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from nicegui import app, ui
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from lumen.config.settings import Settings, Theme
 
@@ -48,7 +48,7 @@ def apply(request: Request, settings: Settings) -> Theme:
     return choice
 
 
-def chosen(request: Request, settings: Settings) -> Theme:
+def chosen(request: HTTPConnection, settings: Settings) -> Theme:
     """What the viewer chose, or what the configuration says for those who have not."""
     return CHOICES.get(request.cookies.get(THEME_COOKIE, ''), settings.app.theme)
 

@@ -127,9 +127,12 @@ def test_opening_pages_too_often_is_refused_with_a_time_to_wait(server: Server):
         assert answer.headers['x-content-type-options'] == 'nosniff'
         # As many may be open as may be opened in a minute: where that took longer, the other limit speaks.
         assert 'Too much at once. Wait a little' in answer.text or 'Too many pages are open' in answer.text
-    # A browser is shown a page, unless so many were that they are a burden themselves.
+    # A browser is shown a page, in the frame unless so many were that they are a burden themselves.
     assert refused.headers['content-type'].startswith('text/plain')
     assert ['frame-header' in answer.text for answer in shown] == [True] * 30 + [False]
+    for answer in shown:
+        assert answer.headers['content-type'].startswith('text/html')
+        assert '<title>Too many pages · Lumen</title>' in answer.text
     assert httpx2.get(f'{server.address}/sign-in').status_code == 200
 
 
