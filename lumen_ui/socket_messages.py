@@ -6,7 +6,6 @@ kind than its field holds would break whatever reads it later.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -16,6 +15,8 @@ from nicegui import core, nicegui, ui
 from nicegui.element import Element
 from nicegui.elements.choice_element import ChoiceElement
 from nicegui.elements.mixins.value_element import ValueElement
+
+from lumen.seldom import Seldom
 
 log = structlog.get_logger()
 
@@ -110,20 +111,10 @@ def _refusing(name: str, handle: Callable[..., Awaitable[bool | None]]) -> Calla
     return run
 
 
-class _Teller:
-    """At most one line a second, so that nobody fills the disk with them."""
+_seldom = Seldom()
 
-    def __init__(self) -> None:
-        self._next = 0.0
-        self._untold = 0
 
-    def tell(self, name: str, error: Exception) -> None:
-        if (moment := time.monotonic()) < self._next:
-            self._untold += 1
-            return
-        untold, self._untold, self._next = self._untold, 0, moment + 1
+def _tell(name: str, error: Exception) -> None:
+    if (untold := _seldom.turn()) is not None:
         kind = type(error).__name__
         log.warning('a message that no page sends was dropped', message=name, error=kind, dropped_before=untold)
-
-
-_tell = _Teller().tell

@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         if self._response is not None:
             self._response.ended(error)
         self.resume_writing()
+        del self._parser  # which leads back here
 
     def pause_writing(self) -> None:
         self.may_write = asyncio.Event()

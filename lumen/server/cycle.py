@@ -23,6 +23,10 @@ class Connection(HttpToolsProtocol):
         self.is_lost = True
         if self._callback is not None:
             self._callback()
+        # What leads back here, a circle, would wait for the garbage collector: it comes seldom.
+        self.cycle = None  # type: ignore[assignment]  # as before the first request
+        self.scope = None  # type: ignore[assignment]  # as above
+        self.pipeline.clear()
 
     def when_gone(self, callback: Callable[[], None] | None) -> None:
         """Call this, nothing or something else, once the caller is gone. One request runs on a connection at a time."""

@@ -54,8 +54,22 @@ def run(app: ASGIApp, listener: socket.socket, *, on_listening: Callable[[], Non
 
     Raises LumenError when the app does not start.
     """
-    config = uvicorn.Config(
+    config = configured(app, lifespan=lifespan)
+    # Uvicorn raises the signal again when it is done. SIGTERM then ends like Ctrl+C: with everything closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _Server(config, on_listening).run(sockets=[listener])
+    except KeyboardInterrupt:
+        return
+    except SystemExit:
+        raise LumenError('Lumen did not start; the log says why', code='not_started') from None
+
+
+def configured(app: ASGIApp | str, *, lifespan: bool, workers: int = 1, factory: bool = False) -> uvicorn.Config:
+    """Uvicorn as we run it. `app` is one, or where the `factory` is found that makes it in each of the `workers`."""
+    return uvicorn.Config(
         app,
+        factory=factory,
         loop='uvloop',
         http=Http,
         ws='websockets-sansio',
@@ -65,18 +79,10 @@ def run(app: ASGIApp, listener: socket.socket, *, on_listening: Callable[[], Non
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        workers=1,
+        workers=workers,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    # Uvicorn raises the signal again when it is done. SIGTERM then ends like Ctrl+C: with everything closed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        _Server(config, on_listening).run(sockets=[listener])
-    except KeyboardInterrupt:
-        return
-    except SystemExit:
-        raise LumenError('Lumen did not start; the log says why', code='not_started') from None
 
 
 def say(text: str) -> None:

@@ -8,28 +8,40 @@ import signal
 import structlog
 
 import models
-from lumen import schema
+from lumen import database_address, schema
 from lumen.config import secrets
 from lumen.config.settings import Settings
 from lumen.config.source import Configuration
 from lumen.database import Database
+from lumen.errors import ConfigurationError
 from lumen.identity import fingerprint
 from lumen.server.listening import address_of, listen, run, say
 from lumen.server.parts import MakePages, Parts
 from lumen.server.roles import Role
+from lumen.server.workers import run as run_workers
 from lumen.visible import visible
 
 log = structlog.get_logger()
 
 
 def serve(
-    configuration: Configuration, host: str, port: int, role: Role, *, make_pages: MakePages, as_json: bool = False
+    configuration: Configuration,
+    host: str,
+    port: int,
+    role: Role,
+    *,
+    make_pages: MakePages,
+    workers: int = 1,
+    as_json: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT. `port` 0 takes a free one. Says that it is ready in words, or as one line of JSON.
+    Several `workers` are processes, which serve the API only.
 
     Raises LumenError, with a message that says all a person needs to know, when it cannot start.
     """
     settings = configuration.current
+    if workers > 1:
+        _require_several(settings, role)
     secrets.require_safe(settings, host)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = listen(host, port)
@@ -40,11 +52,15 @@ def serve(
         try:
             secrets.make_missing(settings)
             database.write_now(fingerprint.require_same, secrets.encryption_key(settings), settings=settings)
-            parts = Parts(configuration, database, role, make_pages)
             address = address_of(listener)
-            ready = {'address': address, 'role': role}
+            ready = {'address': address, 'role': role, 'workers': workers}
             welcome = json.dumps(ready) if as_json else _welcome(settings, address, role)
-            run(parts.app, listener, on_listening=lambda: say(welcome), lifespan=True)
+            if workers > 1:
+                database.close()  # each has its own
+                run_workers(workers, listener, on_listening=lambda: say(welcome))
+            else:
+                parts = Parts(configuration, database, role, make_pages)
+                run(parts.app, listener, on_listening=lambda: say(welcome), lifespan=True)
         finally:
             database.close()
     except KeyboardInterrupt:
@@ -72,6 +88,13 @@ def open_for_serving(settings: Settings) -> Database:
         database.close()
         raise
     return database
+
+
+def _require_several(settings: Settings, role: Role) -> None:
+    if role != 'gateway':
+        raise ConfigurationError('several workers serve the API only: add --role gateway')
+    if database_address.is_sqlite(settings.app.database.url.get_secret_value()):
+        raise ConfigurationError('an SQLite file has one serving process; several workers need PostgreSQL')
 
 
 def _probe() -> None:

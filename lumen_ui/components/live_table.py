@@ -30,6 +30,7 @@ class LiveTable(Generic[Row]):
 
     def __init__(self, name: str, columns: tuple[Column, ...], build: Callable[[Row], Show[Row]]) -> None:
         self._build = build
+        self._columns = columns
         self._rows: dict[Hashable, tuple[ui.element, Show[Row]]] = {}
         # What scrolls sideways must be reachable by keyboard, and then needs a name.
         self.element = tag('div', 'table-scroll', role='region', tabindex='0', aria_label=name)
@@ -48,11 +49,18 @@ class LiveTable(Generic[Row]):
             if key not in self._rows:
                 with self._body, tag('tr') as element:
                     self._rows[key] = (element, self._build(row))
+                self._label(element)
             element, show = self._rows[key]
             if self._body.default_slot.children[index] is not element:
                 element.move(target_index=index)
             show(row)
         self.element.set_visibility(bool(rows))
+
+    def _label(self, row: ui.element) -> None:
+        """Where a row is too wide, its cells stand one below the other, each behind the heading of its column."""
+        for column, child in zip(self._columns[1:], row.default_slot.children[1:], strict=True):
+            if not column.spoken_only:
+                set_attributes(child, data_label=column.label)
 
 
 def cell(content: str = '', classes: str = '') -> TextElement:

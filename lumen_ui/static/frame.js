@@ -4,7 +4,8 @@
 
   const YEAR = 365 * 24 * 3600;
   const remember = (name, value) => {
-    document.cookie = `${name}=${value}; path=/; max-age=${YEAR}; samesite=lax`;
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `${name}=${value}; path=/; max-age=${YEAR}; samesite=lax${secure}`;
   };
 
   const chooseTheme = (choice) => {

@@ -59,6 +59,12 @@ class Server:
         self.process: Launched | None = None
         self.extra_environment: dict[str, str] = {}
 
+    def launch(
+        self, arguments: tuple[str, ...], directory: Path, environment: dict[str, str], errors: Path
+    ) -> Launched:
+        """Begin the command."""
+        return Launched(arguments, directory, environment, errors)
+
     @property
     def environment(self) -> dict[str, str]:
         cleared = {name: value for name, value in os.environ.items() if not name.startswith(('LUMEN_', 'NICEGUI_'))}
@@ -68,10 +74,10 @@ class Server:
             | self.extra_environment
         )
 
-    def start(self, role: str = 'all', port: int = 0) -> None:
+    def start(self, role: str = 'all', port: int = 0, *more: str) -> None:
         """Start it, on a free port unless one is given, and wait until it is ready."""
-        arguments = ('serve', '--port', str(port), '--role', role)
-        self.process = Launched(arguments, self.directory, self.environment, self.log)
+        arguments = ('serve', '--port', str(port), '--role', role, *more)
+        self.process = self.launch(arguments, self.directory, self.environment, self.log)
         welcome = self.process.stdout.readline()
         found = re.search(r'http://[^/\s]+', welcome)
         if not found:

@@ -35,8 +35,13 @@ DRAWN = """([dark, width]) => innerWidth === width && document.body.matches('.bo
 RUN = '([part, options]) => axe.run(part, options).then((found) => found.violations)'
 FLATTEN = """(position) => {
     for (const part of document.querySelectorAll('.q-dialog, .q-dialog__inner')) part.style.position = position;
+    const { style, dataset } = document.body;
+    if (position) [dataset.top, style.top] = [style.top, '0'];
+    else style.top = dataset.top;
 }"""
-"""Lets a dialog stand on the page instead of floating above it: axe-core mistakes the order of what floats."""
+"""Lets a dialog stand on the page instead of floating above it: axe-core mistakes the order of what floats. The page
+behind it was scrolled, which would lift its beginning out of the window.
+"""
 
 
 class Inspector(Camera):

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.serving import Server, wait_until
 
@@ -66,3 +66,27 @@ def test_days_are_those_of_the_viewers_calendar(browser: Browser, server: Server
         )
     context.close()
     assert shown == told
+
+
+@pytest.mark.parametrize('scheme', ['http', 'https'])
+def test_what_the_browser_remembers_is_sent_over_tls_only_where_there_is_tls(
+    browser: Browser, server: Server, scheme: str
+):
+    place = f'{scheme}://localhost:8443'
+    context = browser.new_context(base_url=place, ignore_https_errors=True)
+    page = context.new_page()
+
+    def answer(route: Route) -> None:
+        if '/_nicegui_ws/' in route.request.url:
+            route.abort()  # neither needs a socket
+        else:
+            route.fulfill(response=route.fetch(url=route.request.url.replace(place, server.address)))
+
+    page.route(f'{place}/**', answer)
+    page.goto('/sign-in')
+    page.get_by_role('button', name='Dismiss announcement').click()
+    page.get_by_role('button', name='Dark').click()
+    kept = {cookie['name']: cookie['secure'] for cookie in context.cookies() if cookie['name'].startswith('lumen_')}
+    context.close()
+    is_secure = scheme == 'https'
+    assert kept == {'lumen_theme': is_secure, 'lumen_announcement': is_secure}

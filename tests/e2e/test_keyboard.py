@@ -167,7 +167,7 @@ def test_a_manager_makes_a_key_calls_a_model_sees_it_counted_and_leaves(page: Pa
     press(page, 'I have stored the key')
     expect(page.get_by_role('dialog')).to_have_count(0)
     expect(keys.filter(has_text='laptop')).to_have_count(2)
-    expect(keys.filter(has_text='in 6 days')).to_contain_text(key[-4:])
+    expect(keys.filter(has_text='in 7 days')).to_contain_text(key[-4:])
 
     answer(page, 'Revoke laptop', 'Revoke "laptop"?', 'Revoke')
     expect(page.get_by_text('Key "laptop" revoked')).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lumen.errors import Conflict
 from lumen.records import acknowledgements
 from lumen_ui.actions import done
 from lumen_ui.components.dialog import FormDialog, one_at_a_time
@@ -18,22 +19,30 @@ def open_acknowledge(page: OpenClient, model: str) -> None:
     row = next((row for row in page.view.models if row.name == model), None)
     if row is None or row.message is None:
         return
-    client, digest = page.view.client.name, acknowledgements.digest_of(row.message)
+    client, shown = page.view.client.name, row.message
 
     async def accept() -> None:
-        visitor = page.visitor
-        await visitor.write(
-            acknowledgements.acknowledge, visitor.actor, page.client_id, model, digest, settings=visitor.settings
-        )
+        nonlocal shown
+        visitor, digest = page.visitor, acknowledgements.digest_of(shown)
+        try:
+            await visitor.write(
+                acknowledgements.acknowledge, visitor.actor, page.client_id, model, digest, settings=visitor.settings
+            )
+        except Conflict as refusal:
+            if refusal.code == 'message_changed':
+                shown = acknowledgements.message_to_accept(visitor.settings, model)
+                message.text = shown or NO_MESSAGE
+                message.run_method('scrollTo', 0, 0)
+            raise
         done(f'Model "{model}" acknowledged for "{client}"')
         await page.refresh()
 
     dialog = FormDialog(f'Acknowledge "{model}"', submit='Acknowledge', action=accept)
     with dialog:
         # What scrolls must be reachable by keyboard, and then needs a name.
-        text(
+        message = text(
             'p',
-            row.message or NO_MESSAGE,
+            shown or NO_MESSAGE,
             'ack-message',
             role='region',
             tabindex='0',

@@ -44,6 +44,11 @@ BADGES: dict[str, tuple[str, str, Tone]] = {
     'expired': ('Expired', 'schedule', 'bad'),
     'revoked': ('Revoked', 'block', 'bad'),
 }
+PAUSED: tuple[str, str, Tone] = ('Paused', 'pause_circle', 'quiet')
+"""A key that would work, if its client were not deactivated."""
+
+
+NONE_WORKS = 'No key works while the client is deactivated. Activate it before you make another one.'
 
 
 class Keys:
@@ -74,7 +79,7 @@ class Keys:
             self._revoke_buttons[key.id].set_visibility(may_manage and key.state != 'revoked')
             self._rotate_buttons[key.id].set_visibility(may_manage and key.state == 'active' and view.client.active)
         if rows:
-            self._nothing.show('' if view.client.active else 'Activate the client before you make another one.')
+            self._nothing.show('' if view.client.active else NONE_WORKS)
         elif view.client.active:
             none = 'No keys yet.' if self._page.show_revoked else 'No keys in use.'
             self._nothing.show(f'{none} Make a new key, and give it to the program that shall call the models.')
@@ -103,7 +108,8 @@ class Keys:
         self._rotate_buttons[key.id] = rotate
 
         def show(row: KeyRow) -> None:
-            badge.show(*BADGES[row.state])
+            is_paused = row.state == 'active' and not self._page.view.client.active
+            badge.show(*(PAUSED if is_paused else BADGES[row.state]))
             if row.state == 'revoked':
                 head.classes('struck')
                 hint.classes('struck')

@@ -102,3 +102,21 @@ def test_a_long_message_is_read_by_keyboard_and_shows_that_more_follows(site: Si
     page.keyboard.press('End')
     page.wait_for_function(f'element => ({hidden})(element) < 2', arg=message.element_handle())
     assert page.evaluate(LOWEST_LINE, base64.b64encode(message.screenshot()).decode()) == 'blank'
+
+
+def test_a_dialog_whose_message_changed_shows_the_new_one(site: Site, visit: Visit, say: Say) -> None:
+    client_id = site.client()
+    page = visit(client_id, ADA)
+    page.get_by_role('button', name='Acknowledge careful').click()
+    dialog = page.get_by_role('dialog', name='Acknowledge "careful"')
+    expect(dialog).to_contain_text(MESSAGE)
+    say(visit(client_id, ADA), 'Data leaves the country.')
+    dialog.get_by_role('button', name='Acknowledge').click()
+    expect(page.get_by_text('The message of this model has changed.')).to_be_visible()
+    expect(dialog).to_contain_text('Data leaves the country.')
+    expect(dialog).not_to_contain_text(MESSAGE)
+    dialog.get_by_role('button', name='Acknowledge').click()
+    expect(dialog).to_have_count(0)
+    assert list(site.write(acknowledgements.accepted, client_id)) == [
+        ('careful', digest_of('Data leaves the country.'))
+    ]

@@ -57,7 +57,8 @@ def test_the_cards_show_two_decimals_and_tell_all_nine(site: Site, visit: Visit)
     assert card(page, 'Coins Spent') == '1.23\nin 1 request'
     expect(page.get_by_title('1.234000000 coins').first).to_have_text('1.23')
     assert card(page, 'Coin Pool') == '58.77\nof 100.00'
-    assert card(page, 'Coin Refill') == '1.00 / h\nFull tomorrow'
+    # In a good 41 hours: of the calendar, that is one day or two.
+    assert card(page, 'Coin Refill') in ('1.00 / h\nFull tomorrow', '1.00 / h\nFull in 2 days')
     expect(page.get_by_role('meter', name='Coin pool')).to_have_attribute('aria-valuenow', '58')
 
 
@@ -99,11 +100,14 @@ def test_what_a_command_changes_shows_in_an_open_page(site: Site, visit: Visit) 
     site.act(clients.set_active, client_id, False)
     expect(page.locator('.client-title')).to_contain_text('Deactivated')
     expect(page.get_by_role('button', name='New key')).to_have_count(0)
-    reason = page.get_by_text('Activate the client before you make another one.')
+    expect(row(page, 'API keys', 'kept')).to_contain_text('Paused')
+    expect(row(page, 'API keys', 'kept')).not_to_contain_text('Active')
+    reason = page.get_by_text('No key works while the client is deactivated.')
     expect(reason).to_be_visible()
     site.act(clients.set_active, client_id, True)
     expect(page.get_by_role('button', name='New key')).to_be_enabled()
     expect(reason).to_have_count(0)
+    expect(row(page, 'API keys', 'kept')).to_contain_text('Active')
 
 
 def test_what_a_command_changes_shows_within_a_second(site: Site, visit: Visit) -> None:
@@ -182,14 +186,26 @@ def test_names_are_text_and_never_markup(site: Site, visit: Visit) -> None:
         )
 
 
-def test_a_narrow_window_scrolls_tables_and_not_the_page(site: Site, visit: Visit) -> None:
+OUTSIDE = """() => [...document.querySelectorAll('.table-scroll')].flatMap((table) => [
+    ...(table.scrollWidth > table.clientWidth ? [table.ariaLabel] : []),
+    ...[...table.querySelectorAll('button')].filter((it) => it.getBoundingClientRect().right > innerWidth),
+])"""
+
+
+def test_a_narrow_window_shows_rows_whole_with_their_buttons(site: Site, visit: Visit) -> None:
     client_id = site.client(managed_by=(GRACE,))
     site.key(client_id)
     page = visit(client_id, ADA, viewport={'width': 375, 'height': 800})
-    table = page.get_by_role('region', name='API keys')
-    expect(table).to_be_visible()
+    expect(page.get_by_role('button', name='Rotate ci')).to_be_visible()
+    expect(page.get_by_role('button', name='Acknowledge careful')).to_be_visible()
     assert page.evaluate('document.documentElement.scrollWidth') == 375
-    assert table.evaluate('(it) => it.scrollWidth > it.clientWidth')
+    assert page.evaluate(OUTSIDE) == []
+    # The headings are not seen, so each figure says what it is.
+    requests = page.get_by_role('region', name='API keys').locator('[data-label=Requests]')
+    assert requests.evaluate('(it) => getComputedStyle(it, "::before").content') == '"Requests "'
+    page.set_viewport_size({'width': 1440, 'height': 800})
+    page.wait_for_function('innerWidth === 1440')
+    assert requests.evaluate('(it) => getComputedStyle(it, "::before").content') == 'none'
 
 
 def test_no_number_on_a_card_breaks_within_its_digits(site: Site, visit: Visit) -> None:
