@@ -61,6 +61,7 @@ def _head() -> str:
         f'<link rel="stylesheet" href="{address("client.css")}">'
         f'<script defer src="{address("frame.js")}"></script>'
         f'<script defer src="{address("grid.js")}"></script>'
+        f'<script defer src="{address("search.js")}"></script>'
     )
 
 

@@ -55,24 +55,4 @@
   window.addEventListener("popstate", () => {
     if (location.pathname === "/clients" && window.emitEvent) window.emitEvent("lumen-address", location.search);
   });
-
-  // What is looked for is put into the address at once: a page that is loaded anew, because its server went away
-  // before it heard of it, looks for that.
-  const lookFor = (text) => {
-    const address = new URL(location.href);
-    if (text) address.searchParams.set("q", text);
-    else address.searchParams.delete("q");
-    address.searchParams.delete("page");
-    if (address.href !== location.href) history.replaceState(history.state, "", address);
-  };
-  document.addEventListener("input", ({ target }) => {
-    if (location.pathname === "/clients" && target.closest(".search")) lookFor(target.value.trim());
-  });
-  // The cross keeps its events to itself.
-  const cleared = ({ type, key, target }) => {
-    const isPressed = type === "click" || key === "Enter" || key === " ";
-    if (isPressed && location.pathname === "/clients" && target.closest(".search .q-field__focusable-action")) lookFor("");
-  };
-  document.addEventListener("click", cleared, true);
-  document.addEventListener("keyup", cleared, true);
 })();

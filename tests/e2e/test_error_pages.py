@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.e2e.profiles import Profiles
@@ -146,3 +147,32 @@ def test_a_refusal_is_read_in_the_browser(page: Page, server: Server):
     assert response.status == 405
     expect(page.get_by_role('heading', name='This address is no page')).to_be_visible()
     expect(page.get_by_role('navigation', name='Main').get_by_role('link', name='Clients')).to_be_visible()
+
+
+OPEN_TOO_MANY = """async () => {
+    const open = (number, accept) =>
+        Promise.all(Array.from({ length: number }, () => fetch('/', { redirect: 'manual', headers: { accept } })));
+    await open(125, '*/*');
+    await open(31, 'text/html');
+}"""
+
+
+def test_the_page_that_spares_the_server_is_as_readable_as_others(page: Page):
+    sign_in(page, ADMIN, '/help')
+    expect(page.get_by_role('heading', name='Help', level=1)).to_be_visible()
+    page.evaluate(OPEN_TOO_MANY)
+    answer = page.goto('/help')
+    assert answer is not None
+    assert answer.status == 429
+    assert len(answer.body()) < 2000
+    expect(page.locator('.frame-header')).to_have_count(0)
+    expect(page.get_by_role('heading', name='Too many pages', level=1)).to_be_visible()
+    expect(page.get_by_role('link', name='Go to the start page')).to_be_visible()
+    # The policy of pages lets its style have its effect.
+    assert page.evaluate('getComputedStyle(document.body).maxWidth') == '720px'
+    page.evaluate(Axe().axe_script)
+    for mode, background in (('light', 'rgb(246, 247, 249)'), ('dark', 'rgb(16, 20, 27)')):
+        page.emulate_media(color_scheme=mode)
+        assert page.evaluate('getComputedStyle(document.documentElement).backgroundColor') == background
+        violations = page.evaluate('axe.run().then((found) => found.violations)')
+        assert [violation['id'] for violation in violations] == []

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import openai
 import psycopg
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from lumen.database import Database
 from lumen.identity.permissions import COMMAND_LINE
@@ -115,6 +115,74 @@ def test_what_is_looked_for_or_cleared_is_kept_when_the_server_never_heard_of_it
     expect(search).to_have_value('')
     expect(tab.get_by_role('link', name='research-bot')).to_be_visible()
     expect(tab).to_have_url(re.compile('/clients$'))
+
+
+def test_who_goes_on_typing_while_the_page_is_loaded_anew_loses_no_letter(tab: Page, server: Server):
+    server.json('client', 'create', 'research-bot')
+    sign_in(tab, ADMIN, '/clients')
+    search = tab.get_by_role('searchbox')
+    expect(tab.get_by_role('link', name='research-bot')).to_be_visible()
+    search.press_sequentially('res')
+    held: list[Route] = []
+    for late in ('**/clients**', '**/nicegui.js*'):
+        tab.route(late, lambda route: held.append(route))
+    tab.evaluate('window.socket.disconnect()')
+    with tab.expect_request('**/clients**'):
+        tab.evaluate('setTimeout(() => location.reload())')
+    tab.keyboard.type('xe')  # into the page that is going
+    tab.keyboard.press('ArrowLeft')
+    tab.keyboard.press('Backspace')
+    with tab.expect_request('**/nicegui.js*'):
+        held.pop().continue_()
+    tab.wait_for_function('window.lumenIsAway && !("lumen_search_left" in sessionStorage)')
+    tab.keyboard.press('Delete')  # is no letter
+    tab.keyboard.type('eaX')  # into the one that is coming
+    tab.keyboard.press('Backspace')
+    held.pop().continue_()
+    expect(search).to_be_focused()
+    expect(search).to_have_value('reseae')
+    tab.keyboard.type('r')
+    expect(search).to_have_value('researe')
+    expect(tab).to_have_url(re.compile(r'q=researe$'))
+    expect(tab.get_by_text('No client matches')).to_be_visible()
+    assert tab.evaluate('sessionStorage.getItem("lumen_search_left")') is None
+
+
+def test_only_what_is_looked_for_is_typed_again(tab: Page, server: Server):
+    """Neither a page that its reader loads anew, nor what stands in a dialog."""
+    server.json('client', 'create', 'research-bot')
+    sign_in(tab, ADMIN, '/clients')
+    look = 'sessionStorage.setItem("seen", String("lumen_search_left" in sessionStorage))'
+    for prepare in (
+        lambda: tab.get_by_role('searchbox').fill('x'),
+        lambda: (
+            tab.get_by_role('button', name='+ New Client').first.click(),
+            tab.get_by_role('textbox', name='Name', exact=True).fill('a name'),
+            tab.evaluate('window.socket.disconnect()'),
+        ),
+    ):
+        prepare()
+        tab.evaluate(f'addEventListener("pagehide", () => {look})')
+        tab.reload()
+        assert tab.evaluate('sessionStorage.getItem("seen")') == 'false'
+
+
+def test_a_key_that_is_shown_is_not_kept_when_the_connection_is_lost(tab: Page, server: Server):
+    client = server.json('client', 'create', 'research-bot')['id']
+    sign_in(tab, ADMIN, f'/clients/{client}')
+    tab.get_by_role('button', name='New key').click()
+    tab.get_by_role('dialog').get_by_label('Name', exact=True).fill('laptop')
+    tab.get_by_role('button', name='Create').click()
+    key = tab.locator('.secret-key').inner_text()
+    assert key.startswith('sk_')
+    # Something beside it that is kept, to know when.
+    tab.evaluate("""() => {
+        const field = Object.assign(document.createElement('input'), { type: 'text', value: 'beside it' });
+        document.querySelector('.secret-key').closest('[role="dialog"]').append(field);
+        window.socket.disconnect();
+    }""")
+    tab.wait_for_function('Object.values(sessionStorage).some((kept) => kept.includes("beside it"))')
+    assert key not in tab.evaluate('JSON.stringify([sessionStorage, localStorage])')
 
 
 def test_who_presses_before_a_page_is_connected_or_as_it_comes_back_is_not_alarmed(tab: Page, server: Server):
