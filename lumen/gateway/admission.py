@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lumen import access
-from lumen.config.settings import Endpoint, Model, Settings
+from lumen.config.endpoint import Endpoint
+from lumen.config.settings import Model, Settings
 from lumen.errors import Forbidden, NotFound
 from lumen.gateway.bounds import Bound
 from lumen.gateway.exchange import Exchange

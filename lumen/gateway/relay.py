@@ -19,6 +19,8 @@ from lumen.ledger import Ledger
 
 PASSED_ON = frozenset({400, 404, 413, 422})
 MAX_JSON_BYTES = 256 * 1024 * 1024
+LEAST_SECRET = 8
+"""A header's value of fewer characters, as `1` or `eu`, is no secret, and would be found where it is not meant."""
 
 
 class Relay:
@@ -86,16 +88,20 @@ class Relay:
     async def _refused(self, call: Call, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         if answer.status not in PASSED_ON:
             raise _translated(answer)
-        content = _without_key(await _read(answer, settling), call)
+        content = _without_secrets(await _read(answer, settling), call)
         await settling.settled('upstream_error', answer.status, False)
         content_type = answer.headers.get('content-type', 'application/json')
         await exchange.answer(answer.status, content, content_type=content_type)
 
 
-def _without_key(content: bytes, call: Call) -> bytes:
-    """What a server answers to us may quote our key for it, which is not the caller's to see."""
-    key = call.endpoint.api_key
-    return content.replace(key.get_secret_value().encode(), b'...') if key and key.get_secret_value() else content
+def _without_secrets(content: bytes, call: Call) -> bytes:
+    """What a server answers to us may quote what we sent it, which is not the caller's to see."""
+    if (key := call.endpoint.api_key) is not None and key.get_secret_value():
+        content = content.replace(key.get_secret_value().encode(), b'...')
+    for _, value in call.endpoint.own_headers:
+        if len(secret := value.get_secret_value()) >= LEAST_SECRET:
+            content = content.replace(secret.encode(), b'...')
+    return content
 
 
 async def _read(answer: Answer, settling: Settling) -> bytes:
