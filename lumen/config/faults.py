@@ -19,6 +19,8 @@ SECRET_KEYS = frozenset(
 )
 GLUED = re.compile(rf'({"|".join(sorted(SECRET_KEYS))}|url)\s*[:=]')
 """A key and its secret that no space divides (`secret_key:abc`) are one key to YAML."""
+NO_HEADER_NAME = re.compile(r"[^A-Za-z0-9!#$%&'*+.^_`|~-].*", re.DOTALL)
+"""From where on the name of a header is none; where a space is missing, that is the header's value."""
 QUOTED = re.compile(r"'([^']*)'")
 NUMBER = re.compile(r"'([0-9]+)'")
 LONGEST_SHOWN = 80
@@ -44,6 +46,9 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             text += f'[{part}]'
             continue
+        if _is_header(path[: number + 1]):
+            name = NO_HEADER_NAME.sub('…', part)
+            return f'{text}.{shown(name)}'
         glued = GLUED.match(part)
         name = f'{glued[1]}…' if glued else shown(part)
         text += f'.{name}' if text else name
@@ -70,6 +75,10 @@ def _is_secret(path: Path) -> bool:
     if path[0] in ('clients', 'users', 'groups'):
         return False
     return path[-1] in SECRET_KEYS or path == ('app', 'database', 'url')
+
+
+def _is_header(path: Path) -> bool:
+    return len(path) == 6 and path[:1] + path[2:3] + path[4:5] == ('models', 'endpoints', 'headers')
 
 
 def of_validation(error: ValidationError, model: type[BaseModel], lines: Mapping[Path, int]) -> list[Fault]:

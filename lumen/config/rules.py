@@ -21,7 +21,10 @@ def faults(data: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _twice((('models', n, 'name'), model.get('name')) for n, model in listed)
     for number, model in listed:
         yield from _unbounded(('models', number), model)
-        yield from _two_users(('models', number), model)
+        for place, endpoint in _listed(model, 'endpoints'):
+            if isinstance(endpoint, dict):
+                yield from _two_users(('models', number, 'endpoints', place), endpoint)
+                yield from _unclear_headers(('models', number, 'endpoints', place, 'headers'), endpoint)
     for section in ('clients', 'users'):
         yield from _twice((((section, name), name) for name in _mapping(data, section)), fold=True)
     for section in ('clients', 'users', 'groups'):
@@ -91,12 +94,18 @@ def _unbounded(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault((*path, key), 'is missing: a model with a price must state it, so that a call can be held')
 
 
-def _two_users(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
-    for number, endpoint in _listed(model, 'endpoints'):
-        url = endpoint.get('url') if isinstance(endpoint, dict) else None
-        if isinstance(url, str) and endpoint.get('api_key') is not None and '@' in url.partition('//')[2].split('/')[0]:
-            where = (*path, 'endpoints', number, 'url')
-            yield Fault(where, 'names a user beside the api_key, and only one of them can be sent')
+def _two_users(path: Path, endpoint: Mapping[str, Any]) -> Iterator[Fault]:
+    url = endpoint.get('url')
+    if isinstance(url, str) and endpoint.get('api_key') is not None and '@' in url.partition('//')[2].split('/')[0]:
+        yield Fault((*path, 'url'), 'names a user beside the api_key, and only one of them can be sent')
+
+
+def _unclear_headers(path: Path, endpoint: Mapping[str, Any]) -> Iterator[Fault]:
+    headers = _mapping(endpoint, 'headers')
+    yield from _twice((((*path, name), name) for name in headers), fold=True)
+    for name in headers:
+        if name.lower() == 'authorization' and endpoint.get('api_key') is not None:
+            yield Fault((*path, name), 'stands beside the api_key, and only one of them can be sent')
 
 
 def _allowed_and_blocked(path: Path, scope: object) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from lumen.coins import Price
+from lumen.config.endpoint import Endpoint
 from lumen.config.fields import (
     ClientName,
     DatabaseAddress,
@@ -25,7 +26,6 @@ from lumen.config.fields import (
     OptionalWebAddress,
     Prose,
     Secret,
-    ServerAddress,
     UserHandle,
     WebAddress,
 )
@@ -111,17 +111,6 @@ class ModelDefaults(Frozen):
 class Defaults(Frozen):
     models: ModelDefaults = ModelDefaults()
     tokens: PoolFields = PoolFields()
-
-
-class Endpoint(Frozen):
-    """One model server of a model. `model` is the name it knows the model by; the model's own name when left out."""
-
-    url: ServerAddress
-    api_key: Secret | None = None
-    model: Line | None = None
-    continuous_usage: bool = False
-    connect_timeout_seconds: float = Field(default=10, gt=0)
-    idle_timeout_seconds: float = Field(default=120, gt=0)
 
 
 class Model(Frozen):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lumen import access
-from lumen.config.settings import Endpoint, Model, Settings
+from lumen.config.endpoint import Endpoint
+from lumen.config.settings import Model, Settings
 from lumen.errors import Forbidden, NotFound
 from lumen.gateway.bounds import Bound
 from lumen.gateway.exchange import Exchange
@@ -17,17 +18,36 @@ from lumen.records import acknowledgements
 
 
 class Call(NamedTuple):
-    """A call that was let in: coins are held, and `outgoing` is what goes to the model server."""
+    """A call that was let in: coins are held. `body` is what the caller sent."""
 
     operation: Operation
     held: Held
     model: Model
-    endpoint: Endpoint
     bound: Bound
-    outgoing: dict[str, Any]
+    body: dict[str, Any]
     streamed: bool
     wants_usage: bool
     identity: KeyIdentity
+
+    def outgoing(self, endpoint: Endpoint) -> dict[str, Any]:
+        """The body with the endpoint's name of the model, its output bounded and, for streams, usage asked for."""
+        body, held = self.body, self.held
+        outgoing = body | {'model': endpoint.model or self.model.name}
+        if not self.operation.generates:
+            return outgoing
+        is_named = False
+        for name in ('max_tokens', 'max_completion_tokens'):
+            if (stated := body.get(name)) is not None:
+                outgoing[name] = min(stated, held.output_bound)
+                is_named = True
+        if held.bounded_by_pool and not is_named:
+            outgoing['max_tokens'] = held.output_bound
+        if self.streamed:
+            options = (body.get('stream_options') or {}) | {'include_usage': True}
+            if endpoint.continuous_usage:
+                options['continuous_usage_stats'] = True
+            outgoing['stream_options'] = options
+        return outgoing
 
 
 class Admission:
@@ -71,11 +91,7 @@ class Admission:
                 most_at_once=settings.limits(identity.kind, identity.handle).concurrency,
             )
         )
-        endpoint = model.endpoints[0]
-        outgoing = _outgoing(operation, body, model, endpoint, held)
-        return Call(
-            operation, held, model, endpoint, bound, outgoing, streamed, streamed and _wants_usage(body), identity
-        )
+        return Call(operation, held, model, bound, body, streamed, streamed and _wants_usage(body), identity)
 
 
 def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
@@ -88,28 +104,6 @@ def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
             param='model',
         )
     return model
-
-
-def _outgoing(
-    operation: Operation, body: dict[str, Any], model: Model, endpoint: Endpoint, held: Held
-) -> dict[str, Any]:
-    """The caller's body with the model's remote name, its output bounded and, for streams, usage asked for."""
-    outgoing = body | {'model': endpoint.model or model.name}
-    if not operation.generates:
-        return outgoing
-    is_named = False
-    for name in ('max_tokens', 'max_completion_tokens'):
-        if (stated := body.get(name)) is not None:
-            outgoing[name] = min(stated, held.output_bound)
-            is_named = True
-    if held.bounded_by_pool and not is_named:
-        outgoing['max_tokens'] = held.output_bound
-    if body.get('stream') is True:
-        options = (body.get('stream_options') or {}) | {'include_usage': True}
-        if endpoint.continuous_usage:
-            options['continuous_usage_stats'] = True
-        outgoing['stream_options'] = options
-    return outgoing
 
 
 def _wants_usage(body: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from starlette.types import Message
 
 from lumen.gateway.echo import echo_app
-from lumen.gateway.errors import UpstreamError, UpstreamTimeout
+from lumen.gateway.errors import BrokeOff, UpstreamTimeout
 
 QUEUED_CHUNKS = 64
 
@@ -57,7 +57,7 @@ class BuiltinServer:
         try:
             head = await _next(messages, idle_timeout_seconds)
             if head is None:
-                raise UpstreamError('The model server broke off.')
+                raise BrokeOff('The model server broke off.')
         except BaseException:
             stop()
             raise
@@ -91,7 +91,7 @@ class BuiltinAnswer:
         while self._has_more:
             message = await _next(self._messages, self._idle_timeout_seconds)
             if message is None:
-                raise UpstreamError('The model server broke off.')
+                raise BrokeOff('The model server broke off.')
             self._has_more = message.get('more_body', False)
             if message.get('body'):
                 return bytes(message['body'])

@@ -19,10 +19,15 @@ TYPES = {
 
 
 class UpstreamError(LumenError):
-    """A model server that failed before its first byte."""
+    """A model server that failed before its first byte.
+
+    `may_be_repeated` is whether the call can be asked for again without the fear that it is generated twice.
+    """
 
     code = 'upstream_error'
     status = 502
+    is_unreachable = False
+    may_be_repeated = False
 
     def __init__(self, message: str, *, code: str | None = None, status: int | None = None, retry_after: str = ''):
         super().__init__(message, code=code, status=status)
@@ -37,6 +42,35 @@ class UpstreamTimeout(UpstreamError):
 
     def __init__(self) -> None:
         super().__init__('The model server did not answer in time.')
+
+
+class ConnectTimeout(UpstreamTimeout):
+    """A model server to which no connection came about in time. It was not asked yet."""
+
+    is_unreachable = True
+    may_be_repeated = True
+
+
+class BrokeOff(UpstreamError):
+    """A model server that ended its answer too early. It may be asked again if nothing of that had come."""
+
+    may_be_repeated = True
+
+
+class Refused(UpstreamError):
+    """A model server that answered with a failure of its own, which may have passed a moment later, or elsewhere."""
+
+    may_be_repeated = True
+
+
+class AllBusy(UpstreamError):
+    """All endpoints that work have as many calls as they may. Nobody was asked."""
+
+    code = 'upstream_busy'
+    status = 429
+
+    def __init__(self) -> None:
+        super().__init__('The model servers have as many calls as they may have at once.', retry_after='1')
 
 
 class PoolExhausted(UpstreamError):
@@ -89,7 +123,7 @@ def headers(error: LumenError) -> dict[str, str]:
         return {'retry-after': str(error.available_in_seconds)}
     if isinstance(error, RateLimited):
         return {'retry-after': str(error.retry_after_seconds), **error.fields}
-    if isinstance(error, UpstreamError) and error.retry_after:
+    if isinstance(error, UpstreamError) and error.status == 429 and error.retry_after:
         return {'retry-after': error.retry_after}
     if isinstance(error, MethodNotAllowed):
         return {'allow': error.allowed}

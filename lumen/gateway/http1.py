@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lumen.gateway.errors import UpstreamTimeout
+from lumen.gateway.errors import ConnectTimeout
 from lumen.gateway.http1_connection import Connection, Origin
-from lumen.gateway.http1_response import SLICE, Broken, Response, Stale
+from lumen.gateway.http1_response import SLICE, Response, Stale, Unreachable
 
 MAX_IDLE = 512
 """Connections a server that are kept for later calls."""
@@ -138,9 +138,9 @@ class Client:
                     server_hostname=origin.server_name,
                 )
         except TimeoutError:
-            raise UpstreamTimeout from None
+            raise ConnectTimeout from None
         except (OSError, UnicodeError) as error:
-            raise Broken(str(error)) from None
+            raise Unreachable(str(error)) from None
         self._all.add(connection)
         return connection
 

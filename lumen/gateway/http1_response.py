@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lumen.gateway.errors import UpstreamError
+from lumen.gateway.errors import BrokeOff
 
 if TYPE_CHECKING:
     from lumen.gateway.http1_connection import Connection
@@ -20,12 +20,18 @@ SLICE = 256 * 1024
 """Of a large request so much is written at once."""
 
 
-class Broken(UpstreamError):
+class Broken(BrokeOff):
     """The server cannot be reached, broke off, or does not speak HTTP. The `reason` is not for callers."""
 
     def __init__(self, reason: str = ''):
         super().__init__('The model server cannot be reached, or broke off.')
         self.reason = reason
+
+
+class Unreachable(Broken):
+    """There is no connection to the server."""
+
+    is_unreachable = True
 
 
 class Stale(Broken):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 
+from lumen.config.endpoint import Endpoint
 from lumen.gateway import body as request_body
-from lumen.gateway import json_text, usage
+from lumen.gateway import json_text, retries, usage
 from lumen.gateway.admission import Call
-from lumen.gateway.errors import UpstreamError, UpstreamTimeout, outcome_of
+from lumen.gateway.endpoints import Endpoints, Fleet, Standing, Turn
+from lumen.gateway.errors import AllBusy, PoolExhausted, Refused, UpstreamError, UpstreamTimeout, outcome_of
 from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
@@ -18,44 +21,40 @@ from lumen.gateway.upstream import Answer, Upstream
 from lumen.ledger import Ledger
 
 PASSED_ON = frozenset({400, 404, 413, 422})
+PASSING = frozenset({429, 500, 502, 503, 504})
+"""Failures that may have passed a moment later, or elsewhere."""
 MAX_JSON_BYTES = 256 * 1024 * 1024
+LEAST_SECRET = 8
+"""A header's value of fewer characters, as `1` or `eu`, is no secret, and would be found where it is not meant."""
 
 
 class Relay:
-    def __init__(self, upstream: Upstream, ledger: Ledger, expectation: Expectation, health: HealthNotes):
+    def __init__(
+        self,
+        upstream: Upstream,
+        ledger: Ledger,
+        expectation: Expectation,
+        health: HealthNotes,
+        endpoints: Endpoints,
+    ):
         self._upstream = upstream
         self._health = health
         self._ledger = ledger
         self._expectation = expectation
+        self._endpoints = endpoints
         self._remarks = Remarks()
+        self._random = Random()  # noqa: S311 - it only spreads retries
 
     async def run(self, call: Call, exchange: Exchange, has_left: Callable[[], bool]) -> None:
         """Relay one call. Cancel it when the caller has left, or the process must end; every way out settles it."""
         settling = Settling(call, self._ledger, self._expectation, self._health, self._remarks, exchange.uses)
-        stream: Stream | None = None
         try:
-            content = request_body.dump(call.outgoing)
-            answer = await self._upstream.post(call.endpoint, call.operation.path, content, settling.sent)
-            try:
-                if answer.status != 200:
-                    await self._refused(call, settling, answer, exchange)
-                elif not answer.headers.get('content-type', '').lower().startswith('text/event-stream'):
-                    await self._whole(call, settling, answer, exchange)
-                elif call.streamed:
-                    stream = Stream(call, settling, exchange)
-                    await stream.relay(answer)
-                else:
-                    raise UpstreamError('The model server answered with a stream, for which nobody asked.')
-            finally:
-                answer.close()
+            await self._answer(call, settling, exchange)
         except UpstreamError as error:
-            if stream is not None and exchange.has_begun:
-                await stream.break_off(error)
-            else:
-                # One who asks for more at once than can be generated in time would have it generated for nothing.
-                is_charged = isinstance(error, UpstreamTimeout) and not settling.sees_output
-                await settling.settled(outcome_of(error, 'upstream_error'), error.status, is_charged)
-                await exchange.refuse(error)
+            # One who asks for more at once than can be generated in time would have it generated for nothing.
+            is_charged = isinstance(error, UpstreamTimeout) and not settling.sees_output
+            await settling.settled(outcome_of(error, 'upstream_error'), error.status, is_charged)
+            await exchange.refuse(error)
         except asyncio.CancelledError:
             if has_left():
                 settling.settle('disconnected', 499)
@@ -64,6 +63,82 @@ class Relay:
             raise
         finally:
             settling.settle('internal_error', 500)
+
+    async def _answer(self, call: Call, settling: Settling, exchange: Exchange) -> None:
+        """Ask one endpoint, and others while nothing has come of it. Raises UpstreamError when none of them answers."""
+        fleet = self._endpoints.of(call.model)
+        fleet.budget.earn()
+        turn = fleet.turn()
+        if turn is None:
+            raise AllBusy
+        asked: dict[Standing, float | None] = {}
+        pause = 0.0
+        for retries_left in range(retries.MOST_RETRIES, -1, -1):
+            try:
+                if pause:
+                    await asyncio.sleep(pause)
+                await self._ask(call, turn, settling, exchange)
+                turn.succeeded()
+                return
+            except UpstreamError as error:
+                asked[turn.standing] = retries.seconds_of(error.retry_after)
+                if not isinstance(error, PoolExhausted):
+                    turn.failed(error, asked[turn.standing])
+                turn.end()  # or it would seem to be full
+                if exchange.has_begun:
+                    return  # the caller was told within the stream
+                if settling.has_begun or not error.may_be_repeated or not retries_left:
+                    raise
+                again = self._again(fleet, asked)
+                if again is None:
+                    raise
+                settling.failed(error)
+            finally:
+                turn.end()
+            turn, pause = again
+
+    def _again(self, fleet: Fleet, asked: dict[Standing, float | None]) -> tuple[Turn, float] | None:
+        """Where a call goes that failed at the endpoints `asked`, and after how many seconds; None if it does not."""
+        turn = fleet.turn(asked)
+        if turn is None:
+            return None
+        is_new = turn.standing not in asked
+        pause = 0.0 if is_new else retries.pause(asked[turn.standing], self._random)
+        if pause is None or not fleet.budget.spend():
+            turn.end()
+            return None
+        return turn, pause
+
+    async def _ask(self, call: Call, turn: Turn, settling: Settling, exchange: Exchange) -> None:
+        """One try. Raises UpstreamError when it failed, also after the caller was told within the stream."""
+        endpoint = turn.endpoint
+        settling.asks(endpoint)
+        content = request_body.dump(call.outgoing(endpoint))
+        answer = await self._upstream.post(endpoint, call.operation.path, content, settling.sent)
+        try:
+            if answer.status != 200:
+                await self._refused(endpoint, settling, answer, exchange)
+                return
+            turn.answered()
+            if not answer.headers.get('content-type', '').lower().startswith('text/event-stream'):
+                await self._whole(call, settling, answer, exchange)
+            elif not call.streamed:
+                raise UpstreamError('The model server answered with a stream, for which nobody asked.')
+            else:
+                await self._stream(call, settling, answer, exchange)
+        finally:
+            answer.close()
+
+    async def _stream(self, call: Call, settling: Settling, answer: Answer, exchange: Exchange) -> None:
+        stream = Stream(call, settling, exchange)
+        try:
+            await stream.relay(answer)
+        except UpstreamError as error:
+            answer.close()
+            if exchange.has_begun:
+                await stream.break_off(error)
+            if not stream.is_complete:
+                raise
 
     async def _whole(self, call: Call, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         settling.sees_output = False
@@ -83,19 +158,25 @@ class Relay:
         await settling.settled('success', 200)
         await exchange.answer(200, content)
 
-    async def _refused(self, call: Call, settling: Settling, answer: Answer, exchange: Exchange) -> None:
+    async def _refused(self, endpoint: Endpoint, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         if answer.status not in PASSED_ON:
             raise _translated(answer)
-        content = _without_key(await _read(answer, settling), call)
+        content = _without_secrets(await _read(answer, settling), endpoint)
         await settling.settled('upstream_error', answer.status, False)
         content_type = answer.headers.get('content-type', 'application/json')
         await exchange.answer(answer.status, content, content_type=content_type)
 
 
-def _without_key(content: bytes, call: Call) -> bytes:
-    """What a server answers to us may quote our key for it, which is not the caller's to see."""
-    key = call.endpoint.api_key
-    return content.replace(key.get_secret_value().encode(), b'...') if key and key.get_secret_value() else content
+def _without_secrets(content: bytes, endpoint: Endpoint) -> bytes:
+    """What a server answers to us may quote what we sent it, which is not the caller's to see."""
+    if (key := endpoint.api_key) is not None and key.get_secret_value():
+        content = content.replace(key.get_secret_value().encode(), b'...')
+    for name, value in endpoint.own_headers:
+        text = value.get_secret_value()
+        secret = text.rpartition(' ')[2] if name == 'authorization' else text
+        if len(secret) >= LEAST_SECRET:
+            content = content.replace(secret.encode(), b'...')
+    return content
 
 
 async def _read(answer: Answer, settling: Settling) -> bytes:
@@ -116,13 +197,12 @@ def _translated(answer: Answer) -> UpstreamError:
     status = answer.status
     if status in (401, 403):
         return UpstreamError('The model server refused our credentials.', code='upstream_refused')
+    kind = Refused if status in PASSING else UpstreamError
+    retry_after = answer.headers.get('retry-after', '')
     if status == 429:
-        return UpstreamError(
-            'The model server has too many requests.',
-            code='upstream_busy',
-            status=429,
-            retry_after=answer.headers.get('retry-after', ''),
+        return kind(
+            'The model server has too many requests.', code='upstream_busy', status=429, retry_after=retry_after
         )
     if status in (408, 504):
-        return UpstreamError('The model server did not answer in time.', code='upstream_timeout', status=504)
-    return UpstreamError(f'The model server failed with status {status}.')
+        return kind('The model server did not answer in time.', code='upstream_timeout', status=504)
+    return kind(f'The model server failed with status {status}.', retry_after=retry_after)

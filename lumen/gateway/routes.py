@@ -24,6 +24,7 @@ from lumen.gateway.admission import Admission, find_model
 from lumen.gateway.auth import Authenticator
 from lumen.gateway.body import MEGABYTE, Disconnected
 from lumen.gateway.calls import Calls
+from lumen.gateway.endpoints import Endpoints
 from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
@@ -52,7 +53,7 @@ class Gateway:
         self._upstream = Upstream()
         self._authenticator = Authenticator(database, key_secret)
         self._admission = Admission(ledger, expectation)
-        self._relay = Relay(self._upstream, ledger, expectation, HealthNotes(database))
+        self._relay = Relay(self._upstream, ledger, expectation, HealthNotes(database), Endpoints())
         self._calls = Calls()
         self._rate_limits = RateLimits()
         self._watching: asyncio.Task[None] | None = None

@@ -8,8 +8,10 @@ from concurrent.futures import Future
 
 import structlog
 
+from lumen.config.endpoint import Endpoint
 from lumen.config.places import place_of
 from lumen.gateway.admission import Call
+from lumen.gateway.errors import UpstreamError, outcome_of
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import ANSWERED, HealthNotes
 from lumen.gateway.usage import Usage, is_nonsense
@@ -63,6 +65,7 @@ class Settling:
         self._output_bytes = 0
         self._reported_bytes = 0
         self._was_sent = False
+        self._url = ''
         self._call = call
         self._ledger = ledger
         self._expectation = expectation
@@ -75,6 +78,21 @@ class Settling:
         self._paid_tokens = self._tokens_paid_by(call.held.amount) if call.streamed else None
         self._paid_bytes = self._bytes_paid()
         self._is_at_the_limit = False
+
+    def asks(self, endpoint: Endpoint) -> None:
+        """Note whom the call goes to now."""
+        self._url = endpoint.url
+
+    def failed(self, error: UpstreamError) -> None:
+        """Note that it goes on to another try: nothing had come of it, so nothing is charged for it."""
+        self._was_sent = False
+        self.sees_output = self._call.streamed
+        self._health.saw(self._call.model.name, self._url, outcome_of(error, 'upstream_error'), error.status)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of an answer has come."""
+        return self._first_byte is not None
 
     @property
     def has_usage(self) -> bool:
@@ -130,7 +148,7 @@ class Settling:
         """
         if self._settled is None:
             usage, estimated = self._used() if charged and self._was_sent else (Usage(0, 0), False)
-            place = place_of(self._call.endpoint.url)
+            place = place_of(self._url)
             if outcome == 'success' and estimated:
                 outcome = 'usage_missing'
                 self._remarks.usage_not_believed(self._call.model.name, place, self._what_was_reported())
@@ -151,7 +169,7 @@ class Settling:
             )
             if self._uses is not None:
                 self._uses(usage.input_tokens + usage.output_tokens)
-            self._health.saw(self._call.model.name, self._call.endpoint.url, outcome, status)
+            self._health.saw(self._call.model.name, self._url, outcome, status)
             if outcome not in ANSWERED:
                 self._note(outcome, status, usage)
         return self._settled

@@ -10,7 +10,7 @@ from typing import Any
 
 from lumen.gateway import errors, json_text, usage
 from lumen.gateway.admission import Call
-from lumen.gateway.errors import PoolExhausted, UpstreamError, outcome_of
+from lumen.gateway.errors import BrokeOff, PoolExhausted, UpstreamError, outcome_of
 from lumen.gateway.exchange import Direct, Exchange
 from lumen.gateway.hiding import without_usage
 from lumen.gateway.settling import Settling
@@ -35,7 +35,7 @@ class Stream:
         self._settling = settling
         self._exchange = exchange
         self._parser = Parser()
-        self._is_done = False
+        self.is_complete = False
         self._has_ended = False
         """Whether `[DONE]` came: what comes behind it is not charged, nor passed on before it."""
 
@@ -57,14 +57,14 @@ class Stream:
                     if not self._reports(events[number + 1 :]) and not settling.has_usage:
                         events += await self._late(answer)  # which this loop goes on to, too
                     await settling.settled('success', 200)
-                    self._is_done = True
+                    self.is_complete = True
                 elif event.data is not None:
                     content = self._read(event)
                 await stream(content)
-            if not self._is_done and settling.exceeds_hold and not await settling.extend():
+            if not self.is_complete and settling.exceeds_hold and not await settling.extend():
                 raise PoolExhausted
-        if not self._is_done:
-            raise UpstreamError('The model server ended its stream before it was complete.')
+        if not self.is_complete:
+            raise BrokeOff('The model server ended its stream before it was complete.')
         await self._exchange.end()
 
     def _pass_on(self, direct: Direct, chunk: bytes) -> bool:
@@ -86,7 +86,7 @@ class Stream:
 
     async def break_off(self, error: UpstreamError) -> None:
         """Tell the caller in the stream that it ends here; what was generated is charged."""
-        if not self._is_done:
+        if not self.is_complete:
             await self._settling.settled(outcome_of(error, 'upstream_error_midstream'), error.status)
             await self._exchange.stream(b'data: ' + errors.body(error) + b'\n\n')
         await self._exchange.end()
@@ -135,14 +135,14 @@ class Stream:
         chunk = _chunk(event)
         if chunk is None:
             return event.raw
-        if chunk.get('error') and not chunk.get('choices') and not self._is_done:
+        if chunk.get('error') and not chunk.get('choices') and not self.is_complete:
             raise UpstreamError('The model server reported an error in its stream.')
         if not self._has_ended:
             self._settling.generated(usage.generated_bytes(chunk))
         found = self._call.operation.reported(chunk)
         if found is None:
             return event.raw
-        if not self._is_done:
+        if not self.is_complete:
             self._settling.reported(found)
         if self._call.wants_usage:
             return event.raw

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 from pydantic import SecretStr
 
-from lumen.config.settings import Endpoint
+from lumen.config.endpoint import Endpoint
 from lumen.gateway import http1
 from lumen.gateway.builtin import BuiltinServer
 from lumen.gateway.http1_response import Broken
@@ -69,9 +69,9 @@ class Upstream:
         if self._client is None:
             raise RuntimeError('not started')
         try:
-            request = _request(endpoint.url, path, endpoint.api_key)
+            request = _request(endpoint.url, path, endpoint.api_key, endpoint.own_headers)
         except ValueError:
-            log.error('an endpoint cannot be asked: its address or its key is no valid one')
+            log.error('an endpoint cannot be asked: its address, its key or a header is no valid one')
             raise Broken from None
         return await self._client.post(
             request,
@@ -83,7 +83,11 @@ class Upstream:
 
 
 @lru_cache(maxsize=4096)
-def _request(url: str, path: str, api_key: SecretStr | None) -> http1.Request:
-    """Raises ValueError for an address that is none or a key that no header can hold."""
-    headers = HEADERS if api_key is None else HEADERS | {'authorization': f'Bearer {api_key.get_secret_value()}'}
+def _request(
+    url: str, path: str, api_key: SecretStr | None, own_headers: tuple[tuple[str, SecretStr], ...]
+) -> http1.Request:
+    """Raises ValueError for an address that is none or a value that no header can hold."""
+    headers = HEADERS | {name: value.get_secret_value() for name, value in own_headers}
+    if api_key is not None:
+        headers['authorization'] = f'Bearer {api_key.get_secret_value()}'
     return http1.request(url.rstrip('/') + path, headers)

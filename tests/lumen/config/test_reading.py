@@ -110,6 +110,30 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
         ('? [a]\n: b', 'has a key that is not text'),
         ('admins: [a@b.c, ]\nlogin: {dev_users: [{email: x}]}', 'login.dev_users[0].name: is missing'),
         (model() + model()[8:], 'models[1].name: "m" is there already'),
+        *(
+            (model().replace('{url:', f'{{{given}, url:'), f'models[0].endpoints[0].{fault}')
+            for given, fault in [
+                ('weight: 0', 'weight: must be more than 0'),
+                ('weight: .inf', 'weight: must be a number'),
+                ('weight: much', 'weight: must be a number'),
+                ('concurrency: 0', 'concurrency: must be more than 0'),
+                ('concurrency: 1.5', 'concurrency: must be a whole number'),
+                ('headers: [a]', 'headers: must be a mapping'),
+                ('headers: {a: [b]}', 'headers.a: must be text'),
+                ('headers: {a: "b\\nc: d"}', 'headers.a: must be a single line of printable ASCII characters'),
+                ('headers: {a: é}', 'headers.a: must be a single line of printable ASCII characters'),
+                ('headers: {a b: c}', 'headers.a…: is not the name of a header'),
+                ('headers: {"": c}', 'headers.: is not the name of a header'),
+                ('headers: {Host: x}', 'headers.Host: is a header that Lumen sends itself'),
+                ('headers: {content-length: 1}', 'headers.content-length: is a header that Lumen sends itself'),
+                ('headers: {Transfer-Encoding: x}', 'headers.Transfer-Encoding: is a header that Lumen sends itself'),
+                ('headers: {x-a: 1, X-A: 2}', 'headers.X-A: "X-A" is there already, as "x-a"'),
+                (
+                    'api_key: k, headers: {Authorization: x}',
+                    'headers.Authorization: stands beside the api_key, and only one of them can be sent',
+                ),
+            ]
+        ),
         (model(url='ftp://x'), 'models[0].endpoints[0].url: must be an http or https address, or builtin:echo'),
         (
             'models: [{name: m, input_cost_per_million: 0, output_cost_per_million: 0, '
@@ -193,6 +217,11 @@ def test_a_model_that_writes_nothing_that_costs_needs_no_limit_of_its_output():
         'rate_limiting: {storage_url: [SECRET]}',
         'rate_limiting: {storage_url: "http://:SECRET@host"}',
         'rate_limiting: {storage_url: SECRET}',
+        model().replace('{url:', '{headers: {x-a:SECRET}, url:'),
+        model().replace('{url:', '{headers: {x-a: {SECRET: b}}, url:'),
+        model().replace('{url:', '{headers: {x-a: "SECRET\\n"}, url:'),
+        model().replace('{url:', '{headers: {x-a: SECRET, x-a: SECRET}, url:'),
+        model().replace('{url:', '{headers: SECRET, url:'),
         model(url='ftp://user:SECRET@host'),
         model().replace('endpoints:', 'endpoints: SECRET #'),
     ],

@@ -68,6 +68,8 @@ class Script:
     received_headers: list[dict[str, str]] = field(default_factory=list)
     received_paths: list[str] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
+    then: Script | None = None
+    """What it does with the calls after the next one."""
 
 
 class ScriptedServer(ThreadingHTTPServer):
@@ -85,6 +87,7 @@ class Scripted(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         script = self.server.script
+        self.server.script = script.then or script
         script.received.append(json.loads(self.rfile.read(int(self.headers['content-length']))))
         script.received_paths.append(self.path)
         script.received_headers.append({name.lower(): value for name, value in self.headers.items()})
@@ -123,8 +126,8 @@ class Scripted(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def scripted() -> Iterator[ScriptedServer]:
+@contextmanager
+def scripted_server() -> Iterator[ScriptedServer]:
     server = ScriptedServer(('127.0.0.1', 0), Scripted)
     server.script = Script()
     thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01})
@@ -134,6 +137,19 @@ def scripted() -> Iterator[ScriptedServer]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedServer]:
+    with scripted_server() as server:
+        yield server
+
+
+@pytest.fixture
+def other() -> Iterator[ScriptedServer]:
+    """Another one."""
+    with scripted_server() as server:
+        yield server
 
 
 class Source:

@@ -49,8 +49,15 @@ def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServ
     server.stop()
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No window ends while a test runs."""
+    monkeypatch.setattr(limits_in_memory, 'monotonic', lambda: 7201.0)
+
+
 @pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)
 class TestInOneProcess:
+    @pytest.mark.usefixtures('still')
     def test_more_requests_than_a_key_may_make_are_refused_and_cost_nothing(self, run: Run):
         running = run(limited(limit='3 per minute'))
         left = [send(running).headers['x-ratelimit-remaining-requests'] for _ in range(3)]
@@ -68,12 +75,14 @@ class TestInOneProcess:
         assert len(running.requests()) == 3
         running.assert_settled()
 
+    @pytest.mark.usefixtures('still')
     def test_each_key_counts_for_itself(self, run: Run):
         running = run(limited(limit='1 per hour'))
         assert [send(running).status_code for _ in range(2)] == [200, 429]
         running.key = running.new_key().key
         assert [send(running).status_code for _ in range(2)] == [200, 429]
 
+    @pytest.mark.usefixtures('still')
     def test_streams_say_what_is_left_too(self, run: Run):
         running = run(limited(limit='5 per minute', tokens='100000 per minute'))
         answer = running.openai.chat.completions.with_raw_response.create(model='m', messages=MESSAGES, stream=True)
@@ -82,6 +91,7 @@ class TestInOneProcess:
         list(answer.parse())
         assert int(send(running).headers['x-ratelimit-remaining-tokens']) < 100_000
 
+    @pytest.mark.usefixtures('still')
     def test_a_key_that_used_up_its_tokens_waits(self, run: Run):
         running = run(limited(tokens='3 per hour'))
         assert send(running).status_code == 200
@@ -101,6 +111,7 @@ class TestInOneProcess:
         assert answers.count(200) == 5
         assert code(send(running)) == (429, 'rate_limit_exceeded')
 
+    @pytest.mark.usefixtures('still')
     def test_a_clients_own_limits_go_before_the_usual_ones(self, run: Run):
         running = run(limited(KeyLimits(limit='2 per minute'), limit='1 per minute', tokens='100000 per minute'))
         answers = [send(running) for _ in range(3)]
@@ -113,6 +124,7 @@ class TestInOneProcess:
         answer = send(run(limited()))
         assert [name for name in answer.headers if name.startswith('x-ratelimit')] == []
 
+    @pytest.mark.usefixtures('still')
     def test_a_changed_limit_is_in_force_at_once(self, run: Run):
         running = run(limited(limit='1 per minute'))
         assert [send(running).status_code for _ in range(2)] == [200, 429]

@@ -1,0 +1,70 @@
+"""One model server of a model, as `config.yaml` states it."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from lumen.config.fields import Line, Secret, ServerAddress
+from lumen.config.frozen import Frozen
+
+NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""RFC 9110, section 5.6.2."""
+
+HOP_BY_HOP = frozenset(
+    {
+        'connection',
+        'keep-alive',
+        'proxy-authenticate',
+        'proxy-authorization',
+        'proxy-connection',
+        'te',
+        'trailer',
+        'transfer-encoding',
+        'upgrade',
+    }
+)
+OURS = HOP_BY_HOP | {'host', 'content-length', 'content-type', 'content-encoding', 'accept-encoding', 'expect'}
+"""What says how a request is sent, which is not for a file to say."""
+
+
+def _header_name(name: str) -> str:
+    # Not quoted: where a space is missing, its value is a part of it.
+    if not NAME.fullmatch(name):
+        raise ValueError('is not the name of a header')
+    if name.lower() in OURS:
+        raise ValueError('is a header that Lumen sends itself')
+    return name
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError('must be a single line of printable ASCII characters')
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
+
+
+class Endpoint(Frozen):
+    """`model` is the name that the server knows the model by; the model's own name when left out."""
+
+    url: ServerAddress
+    api_key: Secret | None = None
+    model: Line | None = None
+    weight: float = Field(default=1, gt=0, allow_inf_nan=False)
+    concurrency: int | None = Field(default=None, gt=0)
+    headers: dict[HeaderName, HeaderValue] = {}
+    continuous_usage: bool = False
+    connect_timeout_seconds: float = Field(default=10, gt=0)
+    idle_timeout_seconds: float = Field(default=120, gt=0)
+
+    @cached_property
+    def own_headers(self) -> tuple[tuple[str, SecretStr], ...]:
+        """`headers` by their names in lower case, as something that can be hashed."""
+        return tuple((name.lower(), value) for name, value in self.headers.items())
