@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lumen.config.settings import Settings
+from lumen.gateway.breaker import FAILURES
 from lumen.gateway.retries import BURST
 from lumen.records import health
 from tests.lumen.gateway.conftest import Running, Script, ScriptedServer, configured, wait_until
@@ -299,3 +300,31 @@ def test_a_server_that_breaks_off_after_a_complete_stream_has_not_failed(run: Ru
     assert_answered_by(running, scripted.address)
     (standing,) = running.gateway._relay._endpoints.of(running.source.current.models[0]).standings.values()
     assert standing.breaker.is_spotless
+
+
+def test_failures_with_a_success_between_them_are_not_in_a_row(
+    run: Run, scripted: ScriptedServer, other: ScriptedServer
+):
+    answers: Script | None = None
+    for is_good in (True, False, False, False, False, True, False, False, False, False):
+        answers = Script(parts=[WHOLE], then=answers) if is_good else Script(status=500, then=answers)
+    assert answers is not None
+    scripted.script, other.script = answers, good(False)
+    running = run(first(scripted.address, other.address))
+    assert [call(running).status_code for _ in range(10)] == [200] * 10
+    assert len(other.script.received) == 8
+
+
+def test_a_stream_that_begins_tells_that_its_endpoint_is_well(run: Run, scripted: ScriptedServer):
+    scripted.script = Script(headers=STREAM, parts=PARTS, waits_after=0)
+    running = run(configured(scripted.address))
+    fleet = running.gateway._relay._endpoints.of(running.source.current.models[0])
+    (standing,) = fleet.standings.values()
+    for _ in range(FAILURES):
+        standing.breaker.failed(0, is_probe=False, is_unreachable=False)
+    stream = running.openai.chat.completions.create(model='m', messages=MESSAGES, stream=True)
+    next(stream)
+    assert (standing.breaker.rests_until, standing.breaker.is_spotless) == (0, False)
+    scripted.script.proceed.set()
+    list(stream)
+    wait_until(lambda: standing.breaker.is_spotless)
