@@ -288,7 +288,7 @@ def test_a_hundred_calls_at_once_are_charged_one_by_one_and_never_overspend(run:
         if answer is None:
             return 'refused'
         assert answer.usage is not None
-        assert answer.usage.completion_tokens == 50 + number
+        assert 1 <= answer.usage.completion_tokens <= 50 + number  # near empty, as many as are left pay for
         return 'served'
 
     async def everything() -> list[str]:
