@@ -16,6 +16,12 @@ log = structlog.get_logger()
 
 MESSAGES_A_SECOND = 50.0
 BURST = 200.0
+MOST_BYTES = 64 * 1024
+"""Of one message: pages send some hundreds. What is larger closes the socket before it is parsed."""
+
+BYTES_OF_ONE = 4096
+"""A message of more counts as several."""
+
 CLOSED_AFTER = 1000
 """So many dropped messages without a quiet moment between them are no hand that rests on a key."""
 
@@ -23,6 +29,7 @@ CLOSED_AFTER = 1000
 def install() -> None:
     """Once, after what else looks at messages: what is dropped here is not even read."""
     handlers, rates = core.sio.eio.handlers, SocketRates()
+    core.sio.eio.max_http_buffer_size = MOST_BYTES
     handlers['message'] = _within(rates, handlers['message'])
 
 
@@ -40,16 +47,17 @@ class SocketRates:
         self._clock = clock
         self._sockets: WeakKeyDictionary[Any, _Said] = WeakKeyDictionary()
 
-    def may_say(self, socket: Any) -> bool:
-        """Count one more message."""
+    def may_say(self, socket: Any, size: int = 0) -> bool:
+        """Count one more message, of so many bytes or characters."""
         moment = self._clock()
         said = self._sockets.setdefault(socket, _Said(moment))
         said.room = min(BURST, said.room + (moment - said.at) * MESSAGES_A_SECOND)
         said.at = moment
         if said.room == BURST:
             said.dropped = 0
-        if said.room >= 1:
-            said.room -= 1
+        cost = 1 + size // BYTES_OF_ONE
+        if said.room >= cost:
+            said.room -= cost
             return True
         said.dropped += 1
         return False
@@ -65,7 +73,7 @@ def _within(rates: SocketRates, handle: Callable[..., Awaitable[Any]]) -> Callab
         socket = core.sio.eio.sockets.get(socket_id)
         if socket is None or socket.closed:
             return None
-        if rates.may_say(socket):
+        if rates.may_say(socket, len(message) if isinstance(message, str | bytes) else 0):
             return await handle(socket_id, message)
         if rates.is_too_much(socket):
             log.warning('a socket that said too much was closed', dropped=CLOSED_AFTER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from lumen_ui.socket_rates import BURST, CLOSED_AFTER, MESSAGES_A_SECOND, SocketRates
+from lumen_ui.socket_rates import BURST, BYTES_OF_ONE, CLOSED_AFTER, MESSAGES_A_SECOND, MOST_BYTES, SocketRates
 
 
 class Socket(SimpleNamespace):
@@ -51,3 +51,8 @@ def test_too_much_is_what_goes_on_when_it_is_dropped():
     assert not rates.is_too_much(socket), 'a quiet moment forgives'
     said(rates, socket, CLOSED_AFTER)
     assert rates.is_too_much(socket)
+
+
+def test_a_large_message_counts_as_several():
+    rates, socket = SocketRates(Moment()), Socket()
+    assert sum(rates.may_say(socket, MOST_BYTES) for _ in range(100)) == BURST // (1 + MOST_BYTES // BYTES_OF_ONE)

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from lumen.identity.sessions import COOKIE
+from lumen_ui.socket_rates import MOST_BYTES
 from tests.walk.cast import PLAYERS, Stage
 from tests.walk.tab import opened
 
@@ -53,3 +54,13 @@ async def test_a_flood_of_events_takes_nobody_elses_pages_down(stage: Stage):
         assert time.monotonic() - begun < SECONDS
         await asyncio.wait_for(tab.socket.wait(), SECONDS)  # until it is closed
     assert 'a socket that said too much was closed' in stage.site.log.read_text()
+
+
+@pytest.mark.usefixtures('unbroken')
+async def test_a_message_that_would_take_long_to_read_closes_its_socket(stage: Stage):
+    async with opened(stage.site.address, '/clients', stage.cookie(ADMIN)) as tab:
+        await tab.socket.emit('event', {'client_id': tab.client_id, 'args': [[] for _ in range(MOST_BYTES // 3)]})
+        await asyncio.wait_for(tab.socket.wait(), SECONDS)  # until it is closed
+    async with opened(stage.site.address, '/clients', stage.cookie(ADMIN)) as tab:
+        await tab.socket.emit('event', {'client_id': tab.client_id, 'args': ['x' * (MOST_BYTES // 2)]})
+        await tab.taken_up()  # one of an unusual length is read
