@@ -133,6 +133,7 @@ def test_a_gateway_settles_the_calls_of_another_that_was_killed_and_not_those_of
             wait_until(lambda: holds() == 1, seconds=60)
             settled = 'select name, outcome from request join account on account.id = request.account_id'
             assert database.execute(settled).fetchall() == [('killed', 'interrupted')]
+            stalled.close()  # or it would be asked again, and stall again
             connections[0].close()
             wait_until(lambda: holds() == 0)
             assert database.execute(settled).fetchall()[1:] == [('alive', 'upstream_error')]
