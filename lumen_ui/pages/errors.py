@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ from lumen_ui.services import services_of
 
 log = structlog.get_logger()
 
+REFERENCE = 'lumen_reference'
+"""What an error has once it is logged, so that the framework does not log it again."""
+
 Show = Callable[[Visitor | None], None]
 
 
@@ -31,6 +35,11 @@ def install() -> None:
     pages_app.on_page_exception(broken)
     pages_app.add_exception_handler(405, _wrong_method)
     pages_app.add_exception_handler(Exception, _endpoint_broken)
+    logging.getLogger('nicegui').addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and hasattr(record.exc_info[1], REFERENCE))
 
 
 async def not_found(request: Request) -> None:
@@ -76,10 +85,16 @@ def broken(error: Exception) -> None:
     request = ui.context.client.request
     reference = secrets.token_hex(4)
     request.state.failure = reference
-    log.error('a page could not be shown', reference=reference, path=request.url.path, exc_info=error)
+    setattr(error, REFERENCE, reference)
+    is_waiting = isinstance(error, DatabaseUnavailable | TimeoutError)
+    if is_waiting:
+        cause = str(error) or 'the database took too long to answer'
+        log.error('a page could not be shown', reference=reference, path=request.url.path, cause=cause)
+    else:
+        log.error('a page could not be shown', reference=reference, path=request.url.path, exc_info=error)
     support = services_of(request).settings.app.support_email
     with _message(500, 'Something went wrong', 'Something went wrong', known_visitor(request)):
-        if isinstance(error, DatabaseUnavailable | TimeoutError):
+        if is_waiting:
             text('p', 'Lumen cannot reach its database, or waits for it too long. Please try again in a minute.')
         else:
             text('p', 'That is our fault, not yours, and it has been logged. Please try again.')

@@ -115,6 +115,10 @@ def test_a_database_that_does_not_answer_is_told_before_one_gives_up(tmp_path: P
                 assert 'Lumen cannot reach its database' in answer.text
                 assert 'frame-header' in answer.text
                 assert 'response_timeout' not in answer.text
+        said = server.log.read_text()
+        assert said.count('a page could not be shown') == 3
+        assert said.count('took too long') == 3
+        assert 'raceback' not in said
     finally:
         server.stop()
 
