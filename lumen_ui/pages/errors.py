@@ -24,8 +24,8 @@ from lumen_ui.services import services_of
 
 log = structlog.get_logger()
 
-REFERENCE = 'lumen_reference'
-"""What an error has once it is logged, so that the framework does not log it again."""
+LOGGED = 'logged under the reference '
+"""So begins the note that an error gets with that, so that the framework does not log it again."""
 
 Show = Callable[[Visitor | None], None]
 
@@ -39,7 +39,8 @@ def install() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and hasattr(record.exc_info[1], REFERENCE))
+    error = record.exc_info[1] if record.exc_info else None
+    return not any(note.startswith(LOGGED) for note in getattr(error, '__notes__', ()))
 
 
 async def not_found(request: Request) -> None:
@@ -85,7 +86,7 @@ def broken(error: Exception) -> None:
     request = ui.context.client.request
     reference = secrets.token_hex(4)
     request.state.failure = reference
-    setattr(error, REFERENCE, reference)
+    error.add_note(f'{LOGGED}{reference}')
     is_waiting = isinstance(error, DatabaseUnavailable | TimeoutError)
     if is_waiting:
         cause = str(error) or 'the database took too long to answer'

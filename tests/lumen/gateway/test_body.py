@@ -24,10 +24,14 @@ START = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}], "in
 SECONDS = 1.0
 """Of processor time, on a machine that does other things too. The measured figures are about half of it."""
 TRIES = 3
+TIMES_PYTHONS = 2
 
 
 def many(item: bytes, number: int) -> bytes:
     return START + b'[' + (item + b',') * (number - 1) + item + b']}'
+
+
+NESTED = many(b'{"a":' * 150 + b'1' + b'}' * 150, MAX_VALUES // 151 - 10)
 
 
 def full_of(item: bytes) -> bytes:
@@ -35,11 +39,18 @@ def full_of(item: bytes) -> bytes:
 
 
 def takes_less_than(seconds: float, step: Callable[[], T]) -> T:
-    """What the step returns. One that took longer is tried again: beside others on a machine each costs more."""
+    """What the step returns. One that took longer is tried again, and may take twice as long as Python's own reading of
+    nested JSON takes in the same moment: beside others on a machine everything costs more.
+    """
     for _ in range(TRIES):
         begun = time.process_time()
         made = step()
-        if (took := time.process_time() - begun) < seconds:
+        took = time.process_time() - begun
+        if took < seconds:
+            return made
+        begun = time.process_time()
+        json.loads(NESTED)
+        if took < (time.process_time() - begun) * TIMES_PYTHONS:
             return made
     raise AssertionError(f'it took {took:.2f} s of processor time')
 
@@ -71,7 +82,7 @@ def test_a_number_of_as_many_digits_as_may_be_passes_as_it_is():
     [
         lambda: many(b'1', MAX_VALUES - 10),
         lambda: many(b'{}', MAX_VALUES // 2 - 10),
-        lambda: many(b'{"a":' * 150 + b'1' + b'}' * 150, MAX_VALUES // 151 - 10),
+        lambda: NESTED,
         lambda: full_of(b'9' * MAX_DIGITS),
         lambda: START + b'{' + b','.join(b'"name %d":1.5' % number for number in range(MAX_VALUES - 10)) + b'}}',
     ],
