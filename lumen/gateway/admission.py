@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from lumen import access
@@ -14,7 +15,11 @@ from lumen.gateway.expectation import Expectation
 from lumen.gateway.operations import Operation
 from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ask, Held, Ledger
+from lumen.ledger.ledger import SettingsSource
 from lumen.records import acknowledgements
+
+DATE = re.compile(r'\d{4}-\d\d-\d\d')
+"""What the headers that are passed on are: versions of an API."""
 
 
 class Call(NamedTuple):
@@ -28,21 +33,25 @@ class Call(NamedTuple):
     streamed: bool
     wants_usage: bool
     identity: KeyIdentity
+    passed_on: tuple[tuple[str, str], ...]
+    """Headers of the caller that the model server gets."""
 
     def outgoing(self, endpoint: Endpoint) -> dict[str, Any]:
         """The body with the endpoint's name of the model, its output bounded and, for streams, usage asked for."""
-        body, held = self.body, self.held
+        body, held, operation = self.body, self.held, self.operation
         outgoing = body | {'model': endpoint.model or self.model.name}
-        if not self.operation.generates:
+        if operation.adds:
+            outgoing |= operation.adds
+        if not operation.generates:
             return outgoing
         is_named = False
-        for name in ('max_tokens', 'max_completion_tokens'):
+        for name in operation.limits:
             if (stated := body.get(name)) is not None:
                 outgoing[name] = min(stated, held.output_bound)
                 is_named = True
         if held.bounded_by_pool and not is_named:
-            outgoing['max_tokens'] = held.output_bound
-        if self.streamed:
+            outgoing[operation.limits[0]] = held.output_bound
+        if self.streamed and operation.is_last is None:
             options = (body.get('stream_options') or {}) | {'include_usage': True}
             if endpoint.continuous_usage:
                 options['continuous_usage_stats'] = True
@@ -61,20 +70,20 @@ class Admission:
         body: dict[str, Any],
         exchange: Exchange,
         identity: KeyIdentity,
-        settings: Settings,
+        configuration: SettingsSource,
     ) -> Call:
-        """Hold coins for a checked call.
+        """Hold coins for a checked call. What was decided for one that waited is decided again before it starts.
 
         Raises NotFound (`model_not_found`), Forbidden (`acknowledgement_required`, `account_deactivated`,
         `no_budget`), InsufficientCoins or NotAuthenticated.
         """
-        model = find_model(settings, identity, body['model'])
-        if model.needs_ack and settings.api.consent:
-            _require_acknowledgement(identity, model, settings, exchange)
-        bound = operation.bound(body, model)
         streamed = operation.generates and body.get('stream') is True
-        held = await self._ledger.hold(
-            Ask(
+        settings = configuration.current
+        model = self._allowed(settings, identity, body['model'], exchange)
+        bound = operation.bound(body, model)
+
+        def ask() -> Ask:
+            return Ask(
                 request_id=exchange.request_id,
                 account_id=identity.account_id,
                 key_id=identity.key_id,
@@ -90,8 +99,25 @@ class Admission:
                 streamed=streamed,
                 most_at_once=settings.limits(identity.kind, identity.handle).concurrency,
             )
-        )
-        return Call(operation, held, model, bound, body, streamed, streamed and _wants_usage(body), identity)
+
+        def ask_anew() -> Ask:
+            nonlocal settings, model, bound
+            if configuration.current is not settings:
+                settings = configuration.current
+                model = self._allowed(settings, identity, body['model'], exchange)
+                bound = operation.bound(body, model)
+            return ask()
+
+        held = await self._ledger.hold(ask(), ask_anew)
+        wants_usage = streamed and (operation.is_last is not None or _wants_usage(body))
+        passed_on = _passed_on(operation, exchange) if operation.passes_on else ()
+        return Call(operation, held, model, bound, body, streamed, wants_usage, identity, passed_on)
+
+    def _allowed(self, settings: Settings, identity: KeyIdentity, name: str, exchange: Exchange) -> Model:
+        model = find_model(settings, identity, name)
+        if model.needs_ack and settings.api.consent:
+            _require_acknowledgement(identity, model, settings, exchange)
+        return model
 
 
 def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
@@ -109,6 +135,15 @@ def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
 def _wants_usage(body: dict[str, Any]) -> bool:
     options = body.get('stream_options')
     return isinstance(options, dict) and options.get('include_usage') is True
+
+
+def _passed_on(operation: Operation, exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    given = dict(exchange.headers)
+    said = {name: given.get(name, b'').decode('latin-1') for name in operation.passes_on}
+    return tuple(
+        (name.decode(), said[name] if DATE.fullmatch(said[name]) else usual)
+        for name, usual in operation.passes_on.items()
+    )
 
 
 def _require_acknowledgement(identity: KeyIdentity, model: Model, settings: Settings, exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+IMAGES = ('image_url', 'input_image', 'image')
 TOKEN = re.compile(r'\s*(?:\w+|[^\w\s])|\s+\Z')
 IMAGE_TOKENS = 100
 
@@ -22,7 +23,7 @@ def count_input(body: dict[str, Any]) -> int:
         total += 1
         content = message.get('content')
         for part in content if isinstance(content, list) else [content]:
-            if isinstance(part, dict) and part.get('type') == 'image_url':
+            if isinstance(part, dict) and part.get('type') in IMAGES:
                 total += IMAGE_TOKENS
             elif isinstance(part, dict):
                 total += len(tokens(str(part.get('text', ''))))

@@ -53,6 +53,7 @@ class Exchange:
 
     __slots__ = (
         'direct',
+        'error_body',
         'fields',
         'has_begun',
         'headers',
@@ -76,6 +77,8 @@ class Exchange:
         self.has_begun = False
         self.fields: dict[str, str] = {}
         """What every answer says in its headers."""
+        self.error_body: Callable[[LumenError], bytes] = errors.body
+        """How an error is said to this caller."""
         self.uses: Callable[[int], None] | None = None
         """What is told how many tokens the call used, if anything is."""
         extensions = scope.get('extensions')
@@ -119,7 +122,7 @@ class Exchange:
 
     async def refuse(self, error: LumenError, more: Mapping[str, str] | None = None) -> None:
         """Send the error as the whole answer."""
-        await self.answer(error.status, errors.body(error), errors.headers(error) | dict(more or {}))
+        await self.answer(error.status, self.error_body(error), errors.headers(error) | dict(more or {}))
 
     async def stream(self, content: bytes) -> None:
         """Send some of a stream of events; with the first of it goes the head of the answer."""

@@ -71,19 +71,21 @@ class Client:
         *,
         connect_seconds: float,
         idle_seconds: float,
-        on_sent: Callable[[], None],
+        on_sent: Callable[[bool], None],
+        is_again: bool = False,
     ) -> Response:
-        """The answer to a POST once its head is there. `on_sent` is called when there is a connection to send it on.
+        """The answer to a POST once its head is there. `on_sent` is told True when there is a connection to send it on,
+        and False when that turned out to be closed. One that `is_again` gets a new connection.
 
         Close the response, or the connection is lost. Raises Broken or UpstreamTimeout.
         """
         head = b'%b%d\r\n\r\n' % (request.head, len(content))
-        connection = self._kept(request.origin)
+        connection = None if is_again else self._kept(request.origin)
         if connection is not None:
             try:
                 return await _ask(connection, head, content, idle_seconds, on_sent)
             except Stale:  # it was closed as we began to use it; as nginx does, that is no answer
-                pass
+                on_sent(False)
         connection = await self._connect(request.origin, connect_seconds)
         return await _ask(connection, head, content, idle_seconds, on_sent)
 
@@ -146,11 +148,11 @@ class Client:
 
 
 async def _ask(
-    connection: Connection, head: bytes, content: bytes, idle_seconds: float, on_sent: Callable[[], None]
+    connection: Connection, head: bytes, content: bytes, idle_seconds: float, on_sent: Callable[[bool], None]
 ) -> Response:
     response = Response(connection, idle_seconds)
     try:
-        on_sent()
+        on_sent(True)
         connection.begin(response)
         if len(content) <= SLICE:
             connection.write(head + content)

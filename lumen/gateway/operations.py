@@ -1,30 +1,105 @@
-"""The kinds of call: where each goes, what its body must be, the most that it can use, what its answer reports."""
+"""The kinds of call: where each goes, what its body must be, the most that it can use, what its answer tells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lumen.config.settings import Model
-from lumen.gateway import bounds, checks, usage
+from lumen.errors import LumenError
+from lumen.gateway import bounds, checks, errors, messages, rerank, responses, usage
 from lumen.gateway.bounds import Bound
 from lumen.gateway.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """`path` is the same below our `/v1` and below an endpoint's address. `generates` is whether it writes tokens."""
+    """`path` is the same below our `/v1` and below an endpoint's address. The rest is how OpenAI's chat does it, unless
+    it says otherwise.
+    """
 
     path: str
-    generates: bool
     check: Callable[[dict[str, Any]], None]
     bound: Callable[[dict[str, Any], Model], Bound]
-    reported: Callable[[dict[str, Any]], Usage | None]
+
+    reported: Callable[[dict[str, Any], Usage | None], Usage | None] = usage.reported
+    """The usage in an answer or an event, of which some was reported before."""
+
+    generated: Callable[[dict[str, Any]], int] = usage.generated_bytes
+    """The bytes of text that one brings."""
+
+    has_failed: Callable[[dict[str, Any]], bool] = usage.is_error
+    """Whether one says that the model server failed."""
+
+    generates: bool = True
+    """Whether it writes tokens."""
+
+    limits: tuple[str, ...] = ('max_tokens', 'max_completion_tokens')
+    """The fields that bound what is written. The first is added where none is there."""
+
+    adds: Mapping[str, Any] = field(default_factory=dict)
+    """What every request says to the model server."""
+
+    passes_on: Mapping[bytes, str] = field(default_factory=dict)
+    """The headers of a caller that the model server gets, and what it gets when they say nothing that can be."""
+
+    is_last: Callable[[dict[str, Any]], bool] | None = None
+    """Whether an event is the last of a stream; None where `[DONE]` is, and usage has to be asked for."""
+
+    error_body: Callable[[LumenError], bytes] = errors.body
+    error_event: Callable[[LumenError, int], bytes] = errors.event
+    """How a stream of so many events says that it ends here."""
 
 
-CHAT = Operation('/chat/completions', True, checks.chat, bounds.of_chat, usage.reported)
-EMBEDDINGS = Operation('/embeddings', False, checks.embeddings, bounds.of_embeddings, usage.reported_input)
+CHAT = Operation(path='/chat/completions', check=checks.chat, bound=bounds.of_chat)
+COMPLETIONS = Operation(
+    path='/completions', check=checks.completions, bound=bounds.of_completions, limits=('max_tokens',)
+)
+EMBEDDINGS = Operation(
+    path='/embeddings',
+    check=checks.embeddings,
+    bound=bounds.of_embeddings,
+    reported=usage.reported_input,
+    generates=False,
+)
+RERANK = Operation(path='/rerank', check=rerank.check, bound=rerank.bound, reported=rerank.reported, generates=False)
+RESPONSES = Operation(
+    path='/responses',
+    check=responses.check,
+    bound=responses.bound,
+    reported=responses.reported,
+    generated=responses.generated,
+    has_failed=responses.has_failed,
+    limits=('max_output_tokens',),
+    adds={'store': False},
+    is_last=responses.is_last,
+    error_event=responses.error_event,
+)
+MESSAGES = Operation(
+    path='/messages',
+    check=messages.check,
+    bound=messages.bound,
+    reported=messages.reported,
+    generated=messages.generated,
+    has_failed=messages.has_failed,
+    limits=('max_tokens',),
+    passes_on=messages.HEADERS,
+    is_last=messages.is_last,
+    error_body=messages.error_body,
+    error_event=messages.error_event,
+)
+COUNT_TOKENS = Operation(
+    path='/messages/count_tokens',
+    check=messages.check_counted,
+    bound=messages.bound_counted,
+    reported=messages.reported_counted,
+    has_failed=messages.has_failed,
+    generates=False,
+    passes_on=messages.HEADERS,
+    error_body=messages.error_body,
+)
+OPERATIONS = (CHAT, COMPLETIONS, EMBEDDINGS, RERANK, RESPONSES, MESSAGES, COUNT_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +114,7 @@ class Route:
 ROUTES = (
     Route('GET', '/v1/models'),
     Route('GET', '/v1/models/{id}'),
-    *(Route('POST', f'/v1{operation.path}', operation) for operation in (CHAT, EMBEDDINGS)),
+    *(Route('POST', f'/v1{operation.path}', operation) for operation in OPERATIONS),
 )
 
 _EXACT = {route.path: route for route in ROUTES}

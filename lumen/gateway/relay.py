@@ -8,7 +8,7 @@ from random import Random
 
 from lumen.config.endpoint import Endpoint
 from lumen.gateway import body as request_body
-from lumen.gateway import json_text, retries, usage
+from lumen.gateway import json_text, retries
 from lumen.gateway.admission import Call
 from lumen.gateway.endpoints import Endpoints, Fleet, Standing, Turn
 from lumen.gateway.errors import AllBusy, PoolExhausted, Refused, UpstreamError, UpstreamTimeout, outcome_of
@@ -77,7 +77,7 @@ class Relay:
             try:
                 if pause:
                     await asyncio.sleep(pause)
-                await self._ask(call, turn, settling, exchange)
+                await self._ask(call, turn, settling, exchange, is_again=bool(asked))
                 turn.succeeded()
                 return
             except UpstreamError as error:
@@ -109,12 +109,14 @@ class Relay:
             return None
         return turn, pause
 
-    async def _ask(self, call: Call, turn: Turn, settling: Settling, exchange: Exchange) -> None:
+    async def _ask(self, call: Call, turn: Turn, settling: Settling, exchange: Exchange, *, is_again: bool) -> None:
         """One try. Raises UpstreamError when it failed, also after the caller was told within the stream."""
         endpoint = turn.endpoint
         settling.asks(endpoint)
         content = request_body.dump(call.outgoing(endpoint))
-        answer = await self._upstream.post(endpoint, call.operation.path, content, settling.sent)
+        answer = await self._upstream.post(
+            endpoint, call.operation.path, content, settling.sent, call.passed_on, is_again=is_again
+        )
         try:
             if answer.status != 200:
                 await self._refused(endpoint, settling, answer, exchange)
@@ -142,18 +144,19 @@ class Relay:
 
     async def _whole(self, call: Call, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         settling.sees_output = False
-        content = await _read(answer, settling)
+        settling.first_byte()  # some servers send the head when all is generated, which is not asked for twice
+        content = await _read(answer)
         try:
             found = json_text.load(content)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise UpstreamError('The model server answered with something that is not JSON.')
-        if found.get('error') and not found.get('choices') and not found.get('data'):
+        if call.operation.has_failed(found):
             raise UpstreamError('The model server reported an error.')
         settling.sees_output = True
-        settling.generated(usage.generated_bytes(found))
-        if (reported := call.operation.reported(found)) is not None:
+        settling.generated(call.operation.generated(found))
+        if (reported := call.operation.reported(found, None)) is not None:
             settling.reported(reported)
         await settling.settled('success', 200)
         await exchange.answer(200, content)
@@ -161,7 +164,16 @@ class Relay:
     async def _refused(self, endpoint: Endpoint, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         if answer.status not in PASSED_ON:
             raise _translated(answer)
-        content = _without_secrets(await _read(answer, settling), endpoint)
+        settling.refused()
+        try:
+            content = _without_secrets(await _read(answer), endpoint)
+        except UpstreamError:
+            await settling.settled('upstream_error', answer.status, False)
+            raise UpstreamError(
+                'The model server refused this call, and did not say why.',
+                code='upstream_refusal',
+                status=answer.status,
+            ) from None
         await settling.settled('upstream_error', answer.status, False)
         content_type = answer.headers.get('content-type', 'application/json')
         await exchange.answer(answer.status, content, content_type=content_type)
@@ -179,13 +191,11 @@ def _without_secrets(content: bytes, endpoint: Endpoint) -> bytes:
     return content
 
 
-async def _read(answer: Answer, settling: Settling) -> bytes:
+async def _read(answer: Answer) -> bytes:
     if (whole := answer.whole()) is not None:
-        settling.first_byte()
         return whole
     content = bytearray()
     while (chunk := await answer.read()) is not None:
-        settling.first_byte()
         content += chunk
         if len(content) > MAX_JSON_BYTES:
             raise UpstreamError('The model server answered with more than can be passed on.')

@@ -106,6 +106,8 @@ class Gateway:
         route, name = route_of(exchange.path)
         if route is None:
             raise NotFound(f'There is no {exchange.method} {exchange.path[:200]} here.', code='unknown_url')
+        if route.operation is not None:
+            exchange.error_body = route.operation.error_body
         if exchange.method != route.method:
             _allow(exchange.method, route.method)
         if route.operation is not None:
@@ -142,7 +144,7 @@ class Gateway:
         exchange: Exchange,
         has_left: Callable[[], bool],
     ) -> None:
-        call = await self._admission.admit(operation, body, exchange, identity, self._configuration.current)
+        call = await self._admission.admit(operation, body, exchange, identity, self._configuration)
         await self._relay.run(call, exchange, has_left)
 
     async def _models(self, exchange: Exchange) -> None:

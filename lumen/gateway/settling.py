@@ -95,18 +95,23 @@ class Settling:
         return self._first_byte is not None
 
     @property
-    def has_usage(self) -> bool:
-        """Whether the model server has reported usage yet."""
-        return self._usage is not None
+    def usage(self) -> Usage | None:
+        """What the model server has reported until now."""
+        return self._usage
 
     def first_byte(self) -> None:
         """Note when the model server's answer began."""
         if self._first_byte is None:
             self._first_byte = self._elapsed_us()
 
-    def sent(self) -> None:
-        """Note that the model server is being asked. Until then a call costs nothing, however it ends."""
-        self._was_sent = True
+    def sent(self, was_sent: bool) -> None:
+        """Note that the model server is being asked, or was not after all. Until it is a call costs nothing."""
+        self._was_sent = was_sent
+
+    def refused(self) -> None:
+        """Note that the model server begins to refuse the call, which costs nothing and is not asked again."""
+        self._was_sent = False
+        self.first_byte()
 
     def generated(self, output_bytes: int) -> None:
         """Note that so much text was seen."""
@@ -240,8 +245,13 @@ class Settling:
     def _learn(self, usage: Usage) -> None:
         """Only from what is complete: a part says nothing of how long answers are."""
         call = self._call
+        is_all_written = call.body.get('echo') is not True  # or it begins with what was read
         self._expectation.learn(
-            call.model.name, call.bound, usage.input_tokens, usage.output_tokens, self._output_bytes
+            call.model.name,
+            call.bound,
+            usage.input_tokens,
+            usage.output_tokens,
+            self._output_bytes if is_all_written else 0,
         )
 
     def _elapsed_us(self) -> int:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from lumen.gateway import errors, json_text, usage
+from lumen.gateway import json_text, usage
 from lumen.gateway.admission import Call
 from lumen.gateway.errors import BrokeOff, PoolExhausted, UpstreamError, outcome_of
 from lumen.gateway.exchange import Direct, Exchange
@@ -16,6 +16,7 @@ from lumen.gateway.hiding import without_usage
 from lumen.gateway.settling import Settling
 from lumen.gateway.sse import PLAIN, Event, EventTooLarge, Parser, is_one_line, plain_length
 from lumen.gateway.upstream import Answer
+from lumen.gateway.usage import Usage
 
 DONE = '[DONE]'
 MARKS = tuple(map(re.compile, (rb'\[DONE\]', rb'"error"', rb'"usage"\s*:(?!\s*null)', rb'\\u00[2-7]')))
@@ -36,30 +37,35 @@ class Stream:
         self._exchange = exchange
         self._parser = Parser()
         self.is_complete = False
+        self._events = 0
+        self._is_last = call.operation.is_last
         self._has_ended = False
-        """Whether `[DONE]` came: what comes behind it is not charged, nor passed on before it."""
+        """Whether `[DONE]` came, or what is last elsewhere: what comes behind is not charged, nor passed on before."""
 
         self._fault = ''
 
     async def relay(self, answer: Answer) -> None:
         settling, stream = self._settling, self._exchange.stream
-        if self._exchange.direct is not None:
+        if self._exchange.direct is not None and self._is_last is None:
             answer.pass_to(partial(self._pass_on, self._exchange.direct))
         while (arrived := await self._next(answer)) is not None:
             plain, events = arrived
-            settling.first_byte()
             if plain:
                 await stream(plain)
             for number, event in enumerate(events):
                 content = event.raw
-                if event.data is not None and event.data.strip() == DONE:
+                self._events += 1
+                if self._is_last is None and event.data is not None and event.data.strip() == DONE:
                     self._has_ended = True
-                    if not self._reports(events[number + 1 :]) and not settling.has_usage:
+                    if not self._reports(events[number + 1 :]) and settling.usage is None:
                         events += await self._late(answer)  # which this loop goes on to, too
                     await settling.settled('success', 200)
                     self.is_complete = True
                 elif event.data is not None:
                     content = self._read(event)
+                    if self._has_ended and not self.is_complete:  # that was the last
+                        await settling.settled('success', 200)
+                        self.is_complete = True
                 await stream(content)
             if not self.is_complete and settling.exceeds_hold and not await settling.extend():
                 raise PoolExhausted
@@ -88,7 +94,7 @@ class Stream:
         """Tell the caller in the stream that it ends here; what was generated is charged."""
         if not self.is_complete:
             await self._settling.settled(outcome_of(error, 'upstream_error_midstream'), error.status)
-            await self._exchange.stream(b'data: ' + errors.body(error) + b'\n\n')
+            await self._exchange.stream(self._call.operation.error_event(error, self._events))
         await self._exchange.end()
 
     async def _next(self, answer: Answer) -> tuple[bytes, list[Event]] | None:
@@ -105,7 +111,8 @@ class Stream:
             if chunk is None:
                 last = [event for last in parser.close() if (event := _ended(last)) is not None]
                 return (b'', last) if last else None
-            if parser.is_between_events:
+            self._settling.first_byte()
+            if parser.is_between_events and self._is_last is None:
                 plain, chunk = self._plain(chunk)
             try:
                 if chunk:
@@ -132,14 +139,15 @@ class Stream:
 
     def _read(self, event: Event) -> bytes:
         """Note what the event says of usage; return it without what the caller did not ask for."""
-        chunk = _chunk(event)
+        chunk, operation = _chunk(event), self._call.operation
         if chunk is None:
             return event.raw
-        if chunk.get('error') and not chunk.get('choices') and not self.is_complete:
+        if not self.is_complete and operation.has_failed(chunk):
             raise UpstreamError('The model server reported an error in its stream.')
         if not self._has_ended:
-            self._settling.generated(usage.generated_bytes(chunk))
-        found = self._call.operation.reported(chunk)
+            self._settling.generated(operation.generated(chunk))
+            self._has_ended = self._is_last is not None and self._is_last(chunk)
+        found = self._reported(chunk)
         if found is None:
             return event.raw
         if not self.is_complete:
@@ -161,11 +169,14 @@ class Stream:
                         break
         return late
 
+    def _reported(self, chunk: dict[str, Any]) -> Usage | None:
+        return self._call.operation.reported(chunk, self._settling.usage)
+
     def _reports(self, events: list[Event]) -> bool:
         """Note usage that comes behind `[DONE]`, and say whether it did."""
         has_reported = False
         for event in events:
-            if (chunk := _chunk(event)) is not None and (found := self._call.operation.reported(chunk)) is not None:
+            if (chunk := _chunk(event)) is not None and (found := self._reported(chunk)) is not None:
                 self._settling.reported(found)
                 has_reported = True
         return has_reported

@@ -58,18 +58,28 @@ class Upstream:
         if self._client is not None:
             await self._client.close()
 
-    async def post(self, endpoint: Endpoint, path: str, content: bytes, on_sent: Callable[[], None]) -> Answer:
+    async def post(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        content: bytes,
+        on_sent: Callable[[bool], None],
+        more: tuple[tuple[str, str], ...] = (),
+        *,
+        is_again: bool = False,
+    ) -> Answer:
         """The endpoint's answer to `content` (JSON) at `path`, to be closed. Raises UpstreamError when there is none.
 
-        `on_sent` is called once there is a connection that the request is sent on.
+        `on_sent` is told True once there is a connection that the request is sent on, and False when that turned out to
+        be closed. `more` are headers. What `is_again` sent goes over a new connection.
         """
         if endpoint.url == BUILTIN:
-            on_sent()
+            on_sent(True)
             return await self._builtin.post(path, content, endpoint.idle_timeout_seconds)
         if self._client is None:
             raise RuntimeError('not started')
         try:
-            request = _request(endpoint.url, path, endpoint.api_key, endpoint.own_headers)
+            request = _request(endpoint.url, path, endpoint.api_key, endpoint.own_headers, more)
         except ValueError:
             log.error('an endpoint cannot be asked: its address, its key or a header is no valid one')
             raise Broken from None
@@ -79,15 +89,20 @@ class Upstream:
             connect_seconds=endpoint.connect_timeout_seconds,
             idle_seconds=endpoint.idle_timeout_seconds,
             on_sent=on_sent,
+            is_again=is_again,
         )
 
 
 @lru_cache(maxsize=4096)
 def _request(
-    url: str, path: str, api_key: SecretStr | None, own_headers: tuple[tuple[str, SecretStr], ...]
+    url: str,
+    path: str,
+    api_key: SecretStr | None,
+    own_headers: tuple[tuple[str, SecretStr], ...],
+    more: tuple[tuple[str, str], ...],
 ) -> http1.Request:
     """Raises ValueError for an address that is none or a value that no header can hold."""
-    headers = HEADERS | {name: value.get_secret_value() for name, value in own_headers}
+    headers = HEADERS | dict(more) | {name: value.get_secret_value() for name, value in own_headers}
     if api_key is not None:
         headers['authorization'] = f'Bearer {api_key.get_secret_value()}'
     return http1.request(url.rstrip('/') + path, headers)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeGuard
 import msgspec
 
 from lumen.config.settings import Model
-from lumen.gateway.bounds import FREE_CONTEXT, Bound
+from lumen.gateway.bounds import FREE_CONTEXT, Bound, length_of
 
 MOST_TOKENS = 10**9
 NONSENSE = 10
@@ -50,7 +50,8 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    delta: _Delta
+    delta: _Delta | None = None
+    text: str | None = None
 
 
 class _TextChunk(msgspec.Struct):
@@ -64,20 +65,25 @@ class _TextChunk(msgspec.Struct):
 _text_chunk = msgspec.json.Decoder(_TextChunk).decode
 
 
-def reported(answer: dict[str, Any]) -> Usage | None:
-    """The usage in an answer or a chunk; None when it has none, or one that cannot be."""
+def reported(answer: dict[str, Any], before: Usage | None = None) -> Usage | None:
+    """The usage in an answer or a chunk; None when it has none, or one that cannot be. It counts from the start."""
     usage = answer.get('usage')
     if not isinstance(usage, dict):
         return None
     read, written = usage.get('prompt_tokens'), usage.get('completion_tokens')
-    return Usage(read, written) if _is_count(read) and _is_count(written) else None
+    return Usage(read, written) if is_count(read) and is_count(written) else None
 
 
-def reported_input(answer: dict[str, Any]) -> Usage | None:
+def reported_input(answer: dict[str, Any], before: Usage | None = None) -> Usage | None:
     """The usage in an answer that generates nothing, where a model server may leave the output out."""
     usage = answer.get('usage')
     read = usage.get('prompt_tokens') if isinstance(usage, dict) else None
-    return Usage(read, 0) if _is_count(read) else None
+    return Usage(read, 0) if is_count(read) else None
+
+
+def is_error(answer: dict[str, Any]) -> bool:
+    """Whether an answer or a chunk is nothing but the report of an error."""
+    return bool(answer.get('error')) and not answer.get('choices') and not answer.get('data')
 
 
 def is_nonsense(found: Usage, bound: Bound, model: Model) -> bool:
@@ -98,7 +104,7 @@ def generated_bytes(answer: dict[str, Any]) -> int:
         if isinstance(part, dict):
             for name, value in part.items():
                 if name in TEXTS:
-                    total += _length(value)
+                    total += bytes_of(value)
                 elif name == 'tool_calls':
                     total += _calls_length(value)
                 elif name == 'function_call':
@@ -117,13 +123,18 @@ def generated_bytes_of_text(chunk: bytes) -> int | None:
     total = 0
     for choice in found.choices:
         delta = choice.delta
+        if delta is None:
+            if choice.text is None:
+                return None
+            total += bytes_of(choice.text)
+            continue
         for text in (delta.content, delta.reasoning, delta.reasoning_content, delta.refusal, delta.text):
             if text:
                 total += len(text) if text.isascii() else len(text.encode())
         if delta.tool_calls or delta.function_call:
             for function in (*(call.function for call in delta.tool_calls or ()), delta.function_call):
                 if function is not None:
-                    total += _length(function.name) + _length(function.arguments)
+                    total += bytes_of(function.name) + bytes_of(function.arguments)
     return total
 
 
@@ -131,11 +142,11 @@ def generated_bytes_in(events: bytes) -> int:
     """The same of many events at once, as JSON text, without parsing it: its strings under those names."""
     total = 0
     for text in GENERATED.findall(events):
-        total += len(text) if b'\\' not in text else _length(json.loads(b'"%b"' % text))
+        total += len(text) if b'\\' not in text else bytes_of(json.loads(b'"%b"' % text))
     return total
 
 
-def _is_count(value: Any) -> TypeGuard[int]:
+def is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
@@ -144,11 +155,10 @@ def _calls_length(calls: Any) -> int:
     for call in calls if isinstance(calls, list) else ():
         function = call.get('function') if isinstance(call, dict) else None
         if isinstance(function, dict):
-            total += _length(function.get('name')) + _length(function.get('arguments'))
+            total += bytes_of(function.get('name')) + bytes_of(function.get('arguments'))
     return total
 
 
-def _length(text: Any) -> int:
-    if not isinstance(text, str):
-        return 0
-    return len(text) if text.isascii() else len(text.encode('utf-8', 'surrogatepass'))
+def bytes_of(text: Any) -> int:
+    """Those of a text; none of anything else."""
+    return length_of(text) if isinstance(text, str) else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Protocol
@@ -62,11 +63,12 @@ class Ledger:
         self._retry: threading.Timer | None = None
         self._retry_lock = threading.Lock()
 
-    async def hold(self, ask: Ask) -> Held:
+    async def hold(self, ask: Ask, anew: Callable[[], Ask] | None = None) -> Held:
         """Set coins aside for a call; see `holds.place` for what it raises.
 
         When the pool cannot pay now, but may once calls in flight are settled or the refill that falls due in time has
-        come, the call waits: first come first served, at most `budget.wait_seconds`.
+        come, the call waits: first come first served, at most `budget.wait_seconds`. Each time that it tries again it
+        asks for what `anew` says then, for the configuration may have changed; what that raises ends the wait.
 
         Whoever does not get the hold leaves none behind: a caller who gives up, and one to whom the database could not
         say whether it was placed. If it was after all, it is settled at once, at no cost.
@@ -79,7 +81,9 @@ class Ledger:
             seconds = self.configuration.current.budget.wait_seconds
             if not can_come(refusal, seconds):
                 raise
-            return await self._lines.wait(ask.account_id, refusal, seconds, lambda: self._place(ask))
+            return await self._lines.wait(
+                ask.account_id, refusal, seconds, lambda: self._place(anew() if anew else ask)
+            )
 
     async def _place(self, ask: Ask, *, others_wait: bool = False) -> Held:
         self._open[ask.request_id] = ask.account_id

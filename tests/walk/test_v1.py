@@ -26,20 +26,26 @@ DEACTIVATED, NO_BUDGET = (403, 'account_deactivated'), (403, 'no_budget')
 NOT_FOUND, NOT_ACKNOWLEDGED = (404, 'model_not_found'), (403, 'acknowledgement_required')
 HOUR_US = 3_600_000_000
 
-LIST, ONE, CHAT, EMBEDDINGS = (
-    'GET /v1/models',
-    'GET /v1/models/{id}',
-    'POST /v1/chat/completions',
-    'POST /v1/embeddings',
-)
-BODIES: dict[str, dict[str, Any]] = {
-    CHAT: {'messages': [{'role': 'user', 'content': 'hello'}], 'max_tokens': 5},
-    EMBEDDINGS: {'input': 'hello'},
+LIST, ONE = 'GET /v1/models', 'GET /v1/models/{id}'
+MESSAGES = {'messages': [{'role': 'user', 'content': 'hello'}], 'max_tokens': 5}
+CALLS: dict[str, dict[str, Any]] = {
+    'POST /v1/chat/completions': MESSAGES,
+    'POST /v1/completions': {'prompt': 'hello', 'max_tokens': 5},
+    'POST /v1/embeddings': {'input': 'hello'},
+    'POST /v1/messages': MESSAGES,
+    'POST /v1/messages/count_tokens': MESSAGES,
+    'POST /v1/rerank': {'query': 'hello', 'documents': ['hello']},
+    'POST /v1/responses': {'input': 'hello', 'max_output_tokens': 16},
 }
 
 
 def everywhere(answer: tuple[int, str]) -> dict[str, tuple[int, str]]:
-    return dict.fromkeys((LIST, ONE, CHAT, EMBEDDINGS), answer)
+    return dict.fromkeys((LIST, ONE, *CALLS), answer)
+
+
+def calls(answer: tuple[int, str], *, one: tuple[int, str] = OK) -> dict[str, tuple[int, str]]:
+    """What is answered so to every call, and may be listed."""
+    return dict.fromkeys(CALLS, answer) | {LIST: OK, ONE: one}
 
 
 # Every kind of caller, with what each route answers: status and code.
@@ -52,14 +58,9 @@ CALLERS: dict[str, dict[str, tuple[int, str]]] = {
     'an expired key': everywhere(NO_KEY),
     'two keys': everywhere(NO_KEY),
     'a key of a deactivated client': everywhere(DEACTIVATED),
-    'a key of a client without budget': {LIST: OK, ONE: OK, CHAT: NO_BUDGET, EMBEDDINGS: NO_BUDGET},
-    'a key whose model is blocked': {LIST: OK, ONE: NOT_FOUND, CHAT: NOT_FOUND, EMBEDDINGS: NOT_FOUND},
-    'a key whose model needs acknowledgement': {
-        LIST: OK,
-        ONE: OK,
-        CHAT: NOT_ACKNOWLEDGED,
-        EMBEDDINGS: NOT_ACKNOWLEDGED,
-    },
+    'a key of a client without budget': calls(NO_BUDGET),
+    'a key whose model is blocked': calls(NOT_FOUND, one=NOT_FOUND),
+    'a key whose model needs acknowledgement': calls(NOT_ACKNOWLEDGED),
     'a good key': everywhere(OK),
     'a good key as x-api-key': everywhere(OK),
     'an old key within its grace': everywhere(OK),
@@ -149,7 +150,7 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
 
 def ask(cast: Cast, route: str, caller: Caller, method: str = '') -> httpx2.Response:
     usual, path = route.split()
-    body = BODIES.get(route)
+    body = CALLS.get(route)
     return httpx2.request(
         method or usual,
         cast.site.address + path.format(id=caller.model),
@@ -159,13 +160,15 @@ def ask(cast: Cast, route: str, caller: Caller, method: str = '') -> httpx2.Resp
 
 
 def said(answer: httpx2.Response) -> tuple[int, str]:
-    """Status and code of an answer that has OpenAI's shape and an id."""
+    """Status and code of an answer that has an id and the shape of its API."""
     assert answer.headers['x-request-id'].startswith('req_')
     assert 'set-cookie' not in answer.headers
     if answer.status_code == 200:
         return OK
     error = answer.json()['error']
-    assert set(error) == {'message', 'type', 'param', 'code'}
+    is_anthropics = answer.json().get('type') == 'error'
+    assert is_anthropics == (answer.request.url.path.startswith('/v1/messages') and error['code'] != 'unknown_url')
+    assert set(error) == {'message', 'type', 'code'} | (set() if is_anthropics else {'param'})
     return answer.status_code, error['code']
 
 

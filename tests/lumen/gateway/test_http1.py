@@ -51,7 +51,7 @@ async def client() -> AsyncIterator[Client]:
 async def post(client: Client, url: str, content: bytes = b'{}', *, idle: float = 5) -> Response:
     headers = {'content-type': 'application/json'}
     asked = http1.request(url, headers)
-    return await client.post(asked, content, connect_seconds=5, idle_seconds=idle, on_sent=lambda: None)
+    return await client.post(asked, content, connect_seconds=5, idle_seconds=idle, on_sent=lambda was_sent: None)
 
 
 async def body(response: Response) -> bytes:
