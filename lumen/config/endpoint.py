@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -51,6 +51,13 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
 
 
+class Patience(NamedTuple):
+    """Seconds until the first byte of an answer's body, and between its bytes."""
+
+    first: float
+    idle: float
+
+
 class Endpoint(Frozen):
     """`model` is the name that the server knows the model by; the model's own name when left out."""
 
@@ -62,7 +69,13 @@ class Endpoint(Frozen):
     headers: dict[HeaderName, HeaderValue] = {}
     continuous_usage: bool = False
     connect_timeout_seconds: float = Field(default=10, gt=0)
+    first_byte_timeout_seconds: float | None = Field(default=None, gt=0)
     idle_timeout_seconds: float = Field(default=120, gt=0)
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long it may say nothing."""
+        return Patience(self.first_byte_timeout_seconds or self.idle_timeout_seconds, self.idle_timeout_seconds)
 
     @cached_property
     def own_headers(self) -> tuple[tuple[str, SecretStr], ...]:

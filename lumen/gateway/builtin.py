@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import Message
 
+from lumen.config.endpoint import Patience
 from lumen.gateway.echo import echo_app
 from lumen.gateway.errors import BrokeOff, UpstreamTimeout
 
@@ -17,7 +18,7 @@ class BuiltinServer:
     def __init__(self) -> None:
         self._app = echo_app()
 
-    async def post(self, path: str, content: bytes, idle_timeout_seconds: float) -> BuiltinAnswer:
+    async def post(self, path: str, content: bytes, patience: Patience) -> BuiltinAnswer:
         """Run the app on one request. Closing the answer stops it, as closing a connection would."""
         messages: asyncio.Queue[Message | None] = asyncio.Queue(QUEUED_CHUNKS)
         left = asyncio.Event()
@@ -55,13 +56,13 @@ class BuiltinServer:
             task.cancel()
 
         try:
-            head = await _next(messages, idle_timeout_seconds)
+            head = await _next(messages, patience.first)
             if head is None:
                 raise BrokeOff('The model server broke off.')
         except BaseException:
             stop()
             raise
-        return BuiltinAnswer(head, messages, idle_timeout_seconds, stop)
+        return BuiltinAnswer(head, messages, patience, stop)
 
 
 class BuiltinAnswer:
@@ -69,7 +70,7 @@ class BuiltinAnswer:
         self,
         head: Message,
         messages: asyncio.Queue[Message | None],
-        idle_timeout_seconds: float,
+        patience: Patience,
         stop: Callable[[], None],
     ):
         self.status: int = head['status']
@@ -77,7 +78,7 @@ class BuiltinAnswer:
             name.decode('latin-1').lower(): value.decode('latin-1') for name, value in head['headers']
         }
         self._messages = messages
-        self._idle_timeout_seconds = idle_timeout_seconds
+        self._waits_seconds, self._idle_seconds = patience
         self._stop = stop
         self._has_more = True
 
@@ -89,11 +90,12 @@ class BuiltinAnswer:
 
     async def read(self) -> bytes | None:
         while self._has_more:
-            message = await _next(self._messages, self._idle_timeout_seconds)
+            message = await _next(self._messages, self._waits_seconds)
             if message is None:
                 raise BrokeOff('The model server broke off.')
             self._has_more = message.get('more_body', False)
             if message.get('body'):
+                self._waits_seconds = self._idle_seconds
                 return bytes(message['body'])
         return None
 

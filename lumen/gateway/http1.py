@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from lumen.config.endpoint import Patience
 from lumen.gateway.errors import ConnectTimeout
 from lumen.gateway.http1_connection import Connection, Origin
 from lumen.gateway.http1_response import SLICE, Response, Stale, Unreachable
@@ -70,7 +71,7 @@ class Client:
         content: bytes,
         *,
         connect_seconds: float,
-        idle_seconds: float,
+        patience: Patience,
         on_sent: Callable[[bool], None],
         is_again: bool = False,
     ) -> Response:
@@ -83,11 +84,11 @@ class Client:
         connection = None if is_again else self._kept(request.origin)
         if connection is not None:
             try:
-                return await _ask(connection, head, content, idle_seconds, on_sent)
+                return await _ask(connection, head, content, patience, on_sent)
             except Stale:  # it was closed as we began to use it; as nginx does, that is no answer
                 on_sent(False)
         connection = await self._connect(request.origin, connect_seconds)
-        return await _ask(connection, head, content, idle_seconds, on_sent)
+        return await _ask(connection, head, content, patience, on_sent)
 
     async def close(self) -> None:
         """Close what is idle and break off what is not."""
@@ -148,9 +149,9 @@ class Client:
 
 
 async def _ask(
-    connection: Connection, head: bytes, content: bytes, idle_seconds: float, on_sent: Callable[[bool], None]
+    connection: Connection, head: bytes, content: bytes, patience: Patience, on_sent: Callable[[bool], None]
 ) -> Response:
-    response = Response(connection, idle_seconds)
+    response = Response(connection, patience)
     try:
         on_sent(True)
         connection.begin(response)

@@ -112,7 +112,12 @@ class Connection(asyncio.Protocol):
     def begin(self, response: Response) -> None:
         self._response = response
         self.has_answered = False
-        if self._timer is None or response.due() < self._looks_at:
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Look at the time sooner, if that is due."""
+        response = self._response
+        if response is not None and (self._timer is None or response.due() < self._looks_at):
             self._look_at_time()
 
     def write(self, data: bytes) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lumen.config.endpoint import Patience
 from lumen.gateway.errors import BrokeOff
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ class Stale(Broken):
 class Response:
     """An answer. `chunks` gives its body as it comes; `close` breaks off what has not come yet."""
 
-    def __init__(self, connection: Connection, idle_seconds: float):
+    def __init__(self, connection: Connection, patience: Patience):
         self.status = 0
         self.headers: dict[str, str] = {}
         self.is_final = False
         self._connection = connection
         self._loop = connection.loop
-        self._idle_seconds = idle_seconds
+        self._idle_seconds = patience.idle
+        self._waits_seconds = patience.first
+        self._has_body = False
         self._last = self._loop.time()
         self._waiter: asyncio.Future[None] | None = None
         self._waiting: list[bytes] = []
@@ -151,6 +154,10 @@ class Response:
         if self._is_complete:  # more than it said it would send
             self._keeps_alive = False
             return
+        if not self._has_body:
+            self._has_body = True
+            self._waits_seconds = self._idle_seconds
+            self._connection.hurry()
         if self._waiter is not None and not self._waiting and self._sink is not None and self._sink(body):
             return
         self._waiting.append(body)
@@ -205,4 +212,4 @@ class Response:
         """When it has been waited for long enough, by the loop's clock. Nobody may be kept waiting now."""
         is_awaited = self._waiter is not None or self._connection.may_write is not None
         last = self._last if is_awaited else self._loop.time()
-        return last + self._idle_seconds
+        return last + self._waits_seconds

@@ -75,7 +75,7 @@ class Upstream:
         """
         if endpoint.url == BUILTIN:
             on_sent(True)
-            return await self._builtin.post(path, content, endpoint.idle_timeout_seconds)
+            return await self._builtin.post(path, content, endpoint.patience)
         if self._client is None:
             raise RuntimeError('not started')
         try:
@@ -87,7 +87,7 @@ class Upstream:
             request,
             content,
             connect_seconds=endpoint.connect_timeout_seconds,
-            idle_seconds=endpoint.idle_timeout_seconds,
+            patience=endpoint.patience,
             on_sent=on_sent,
             is_again=is_again,
         )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from lumen.config.endpoint import Patience
 from lumen.gateway import http1
 from lumen.gateway.errors import UpstreamTimeout
 from lumen.gateway.http1 import Client
@@ -48,10 +49,12 @@ async def client() -> AsyncIterator[Client]:
     await client.close()
 
 
-async def post(client: Client, url: str, content: bytes = b'{}', *, idle: float = 5) -> Response:
+async def post(client: Client, url: str, content: bytes = b'{}', *, idle: float = 5, first: float = 0) -> Response:
     headers = {'content-type': 'application/json'}
     asked = http1.request(url, headers)
-    return await client.post(asked, content, connect_seconds=5, idle_seconds=idle, on_sent=lambda was_sent: None)
+    return await client.post(
+        asked, content, connect_seconds=5, patience=Patience(first or idle, idle), on_sent=lambda was_sent: None
+    )
 
 
 async def body(response: Response) -> bytes:
@@ -325,3 +328,29 @@ async def test_trailers_are_no_headers(client: Client):
         response = await post(client, url)
         assert await body(response) == b'ok'
         assert response.headers['content-type'] == 'a'
+
+
+@pytest.mark.parametrize('content', [b'', b'some'], ids=['before the first byte', 'after it'])
+async def test_the_first_byte_may_take_another_time_than_the_next(client: Client, content: bytes):
+    """Whichever is longer: the time that counts is that of what is waited for."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n' + content)
+        await reader.read()
+
+    async with serving(serve) as url:
+        idle, first = (0.1, 60) if content else (60, 0.1)
+        response = await post(client, url, idle=idle, first=first)
+        with pytest.raises(UpstreamTimeout):
+            await asyncio.wait_for(body(response), 20)
+
+
+async def test_who_is_patient_for_the_first_byte_gets_it(client: Client):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        await asyncio.sleep(0.3)  # far longer than is waited for the next byte
+        writer.write(WHOLE)
+
+    async with serving(serve) as url:
+        assert await body(await post(client, url, idle=0.05, first=60)) == b'ok'
