@@ -11,6 +11,7 @@ from peewee import (
     BooleanField,
     CharField,
     Check,
+    CompositeKey,
     DatabaseProxy,
     ForeignKeyField,
     IntegerField,
@@ -151,6 +152,19 @@ class Hold(Table):
     created_at = BigIntegerField()
 
 
+class Line(Table):
+    """Since when a call stands first for an account's coins in a process; not seen lately, it does no more."""
+
+    account_id: int
+    account = ForeignKeyField(Account, lazy_load=False, on_delete='RESTRICT', index=False)
+    process_id = CharField(max_length=32)
+    since = BigIntegerField()
+    seen_at = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey('account', 'process_id')
+
+
 class Request(Table):
     """One settled call. Append-only."""
 
@@ -270,6 +284,7 @@ TABLES = (
     Acknowledgement,
     Process,
     Hold,
+    Line,
     Request,
     HourlyUsage,
     CarriedTotal,

@@ -11,7 +11,7 @@ from typing import Any
 
 from lumen.config.settings import Pool
 from lumen.ledger import statements
-from lumen.ledger.known import AccountState, HoldState, Known
+from lumen.ledger.known import AccountState, First, HoldState, Known
 from lumen.ledger.outcome import Outcome
 from lumen.ledger.pools import HOUR_US
 
@@ -56,6 +56,7 @@ class Books:
         self._placed: dict[str, HoldState] = {}
         self._extended: dict[str, HoldState] = {}
         self._freed: list[str] = []
+        self._lines: dict[tuple[int, str], First | None] = {}
         self._requests: list[Any] = []
         self._used_keys: dict[int, list[int]] = {}
         self._used_hours: dict[Hour, list[int]] = {}
@@ -73,6 +74,23 @@ class Books:
         self._changed[account.id] = account
         self.in_flight[hold.key_id] += 1
         self.holds[hold.request_id] = self._placed[hold.request_id] = hold
+
+    def stand_first(self, account: AccountState, process_id: str, waited_us: int) -> None:
+        """Say that a call stands first for the account's coins in this process, since so many microseconds."""
+        if statements.is_locking():
+            self._leave(account, process_id)
+            account.lines.append(First(process_id, self.moment - waited_us, self.moment))
+            self._lines[account.id, process_id] = account.lines[-1]
+
+    def leave_line(self, account: AccountState, process_id: str) -> None:
+        """Say that none does any more."""
+        if self._leave(account, process_id):
+            self._lines[account.id, process_id] = None
+
+    def _leave(self, account: AccountState, process_id: str) -> bool:
+        before = len(account.lines)
+        account.lines = [first for first in account.lines if first.process_id != process_id]
+        return len(account.lines) != before
 
     def extend_hold(self, hold: HoldState, more: int) -> None:
         """Set aside more for a call."""
@@ -145,6 +163,8 @@ class Books:
         holds: list[Any] = []
         keys: list[Any] = []
         hours: list[Any] = []
+        left: list[Any] = []
+        lines: list[Any] = []
         for hold in self._extended.values():
             amounts += hold.request_id, hold.amount
         for _, account in sorted(self._changed.items()):
@@ -156,6 +176,13 @@ class Books:
             keys += (key, *totals, moment)
         for used, totals in sorted(self._used_hours.items()):
             hours += (*used, hour, *totals, moment)
+        for (account_id, process_id), first in self._lines.items():
+            if first is None:
+                left += account_id, process_id
+            else:
+                lines += account_id, *first
+        statements.leave_line(left)
+        statements.stand_first(lines)
         statements.free(self._freed)
         statements.save_amounts(amounts)
         statements.save_accounts(accounts)

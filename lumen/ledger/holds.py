@@ -49,13 +49,21 @@ class Held(NamedTuple):
     unlimited: bool = False
 
 
-def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, others_wait: bool = False) -> Held:
+def place(
+    books: Books,
+    ask: Ask,
+    process_id: str,
+    settings: Settings,
+    others_wait: bool = False,
+    waited_us: int | None = None,
+) -> Held:
     """Set aside what `ask` could cost at most.
 
     Raises NotAuthenticated (key revoked or expired), Forbidden (`account_deactivated`, `no_budget`) or
     InsufficientCoins, before it changes anything. Near empty, when the bound does not fit but nothing else is pending
     and the expected cost does, the call holds all that is left, with its output bounded to it. Placing a hold again
-    returns it as it is. When `others_wait`, a call that could be placed is refused too, as one that may wait.
+    returns it as it is. When `others_wait`, or one in another process came first, a call that could be placed is
+    refused too, as one that may wait. One that did, for so many microseconds, stands first from then on.
     """
     account, key, moment = books.accounts.get(ask.account_id), books.keys.get(ask.key_id), books.moment
     if account is None or key is None or key[1] != ask.account_id:
@@ -78,9 +86,16 @@ def place(books: Books, ask: Ask, *, settings: Settings, process_id: str, others
         raise Forbidden('This account has no budget.', code='no_budget')
     books.refill(account, pool)
     unlimited = pool.max is None
-    amount, output_bound = (0, ask.output_bound) if unlimited else _afford(ask, account, pool, moment)
-    if others_wait and amount:
-        raise _insufficient(ask, amount, account, pool, moment)
+    try:
+        amount, output_bound = (0, ask.output_bound) if unlimited else _afford(ask, account, pool, moment)
+        if amount and (others_wait or account.stands_behind(process_id, waited_us, moment)):
+            raise _insufficient(ask, amount, account, pool, moment)
+    except InsufficientCoins:
+        if waited_us is not None:
+            books.stand_first(account, process_id, waited_us)
+        raise
+    if waited_us is not None:
+        books.leave_line(account, process_id)
     books.add_hold(
         HoldState(
             ask.request_id,

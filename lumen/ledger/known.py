@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -32,9 +32,20 @@ from lumen.ledger.statements import Row
 MOST = 100_000
 """So many accounts, keys or holds are kept; then those are forgotten and read anew as they are needed."""
 
+FORGOTTEN_US = 2_000_000
+"""Whoever stands first and has not said so for so long is gone."""
+
 Stamp = tuple[int, int, int]
 Key = tuple[Any, ...]
 """Its id, whose it is, when it was revoked (or None), when it expires (or None)."""
+
+
+class First(NamedTuple):
+    """A call that stands first for an account's coins in its process: since when, and when that was said last."""
+
+    process_id: str
+    since: int
+    seen_at: int
 
 
 @dataclass(slots=True)
@@ -59,6 +70,9 @@ class AccountState:
     requests: int = 0
     read: int = 0
     written: int = 0
+    lines: list[First] = field(default_factory=list)
+    """Of all processes, where several serve."""
+
     _settings: Settings | None = None
     _pool: Pool | None = None
 
@@ -83,6 +97,14 @@ class AccountState:
             self.read,
             self.written,
         )
+
+    def stands_behind(self, process_id: str, waited_us: int | None, moment: int) -> bool:
+        """Whether a call in another process came before one that `waited_us`, or not at all yet, and still waits."""
+        for first in self.lines:
+            is_there = first.process_id != process_id and moment - first.seen_at < FORGOTTEN_US
+            if is_there and (waited_us is None or first.since < moment - waited_us):
+                return True
+        return False
 
     def refill(self, pool: Pool, moment: int) -> None:
         """Take in what time brought."""
@@ -167,7 +189,12 @@ class Known:
 
     def read_accounts(self, ids: Collection[int]) -> None:
         """Those of `ids` that are not known yet."""
-        if missing := [each for each in ids if each not in self.accounts]:
+        missing = [each for each in ids if each not in self.accounts]
+        if missing and statements.is_locking():
+            for *row, lines in statements.read(statements.ACCOUNTS_AND_LINES, missing):
+                self.accounts[row[0]] = account = AccountState(*row)
+                account.lines = [First(*line) for line in lines or ()]
+        elif missing:
             self.accounts.update((row[0], AccountState(*row)) for row in statements.read(statements.ACCOUNTS, missing))
 
     def read_keys(self, ids: Collection[int]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -81,14 +82,16 @@ class Ledger:
             seconds = self.configuration.current.budget.wait_seconds
             if not can_come(refusal, seconds):
                 raise
-            return await self._lines.wait(
-                ask.account_id, refusal, seconds, lambda: self._place(anew() if anew else ask)
-            )
+            place = partial(self._place_anew, ask, anew)
+            return await self._lines.wait(ask.account_id, refusal, seconds, place)
 
-    async def _place(self, ask: Ask, *, others_wait: bool = False) -> Held:
+    def _place_anew(self, ask: Ask, anew: Callable[[], Ask] | None, waited_us: int) -> Awaitable[Held]:
+        return self._place(anew() if anew else ask, waited_us=waited_us)
+
+    async def _place(self, ask: Ask, *, others_wait: bool = False, waited_us: int | None = None) -> Held:
         self._open[ask.request_id] = ask.account_id
         try:
-            future = self._do(Place(ask, self.process_id, self.configuration.current, others_wait))
+            future = self._do(Place(ask, self.process_id, self.configuration.current, others_wait, waited_us))
         except BaseException:
             self._open.pop(ask.request_id, None)
             raise

@@ -26,6 +26,7 @@ class Place(NamedTuple):
     process_id: str
     settings: Settings
     others_wait: bool = False
+    waited_us: int | None = None
 
 
 class Settle(NamedTuple):
@@ -104,8 +105,7 @@ def _alone(operation: Operation) -> Any:
 def _one(books: Books, operation: Operation) -> Result:
     try:
         if isinstance(operation, Place):
-            ask, process_id, settings, others_wait = operation
-            return holds.place(books, ask, settings=settings, process_id=process_id, others_wait=others_wait), None
+            return holds.place(books, *operation), None
         settings = operation.settings
         if isinstance(operation, Extend):
             return holds.extend(books, operation.request_id, operation.amount, settings=settings), None

@@ -52,6 +52,7 @@ def beat(process_id: str, role: str, pulse: Pulse | None) -> Pulse:
     with untouched():
         if moment - since >= DEAD_AFTER_US:
             models.Process.delete().where(models.Process.heartbeat_at < moment - DEAD_AFTER_US).execute()
+            models.Line.delete().where(models.Line.seen_at < moment - DEAD_AFTER_US).execute()
         models.Process.insert(id=process_id, role=role, started_at=moment, heartbeat_at=moment).on_conflict(
             conflict_target=[models.Process.id], update={models.Process.heartbeat_at: moment}
         ).execute()

@@ -94,11 +94,17 @@ REQUEST: Columns = (
 )
 
 ACCOUNTS_OF_HOLDS = ('account_id', 'from hold where request_id {among}')
-ACCOUNTS = (
+_ACCOUNT = (
     'id, active, kind, handle, balance, held, touched_at, refill_remainder, granted + accrued, spent, input_tokens, '
-    'output_tokens',
-    'from account where id {among} {lock}',
+    'output_tokens'
 )
+ACCOUNTS = (_ACCOUNT, 'from account where id {among}')
+ACCOUNTS_AND_LINES = (
+    f'{_ACCOUNT}, (select json_agg(json_build_array(process_id, since, seen_at)) from line where account_id = id)',  # noqa: S608
+    'from account where id {among} order by id for update',
+)
+"""With whoever stands first for their coins in each process. They are locked, in their order."""
+
 KEYS = ('id, account_id, revoked_at, expires_at', 'from api_key where id {among}')
 HOLDS = (
     'request_id, account_id, key_id, process_id, model, amount, unlimited, input_price, output_price, '
@@ -170,6 +176,8 @@ class Write:
         )
 
 
+LINE: Columns = (('account_id', 'bigint'), ('process_id', 'text'), ('since', 'bigint'), ('seen_at', 'bigint'))
+
 add_holds = Write('insert into hold {rows}', HOLD)
 add_requests = Write('insert into request {rows}', REQUEST)
 free = Write('delete from hold where request_id {among}', (('request_id', 'text'),))
@@ -188,6 +196,17 @@ save_accounts = Write(
     from {given} where account.id = given.id
     """,
     ACCOUNT,
+)
+stand_first = Write(
+    """
+    insert into line {rows}
+    on conflict (account_id, process_id) do update set since = excluded.since, seen_at = excluded.seen_at
+    """,
+    LINE,
+)
+leave_line = Write(
+    'delete from line using {given} where line.account_id = given.account_id and line.process_id = given.process_id',
+    (('account_id', 'bigint'), ('process_id', 'text')),
 )
 count_keys = Write(
     """
@@ -213,7 +232,7 @@ count_hours = Write(
 
 
 def read(question: tuple[str, str], among: Collection[int | str]) -> list[Row]:
-    """The rows of a question above whose key is `among` these. On PostgreSQL accounts are locked, in their order."""
+    """The rows of a question above whose key is `among` these."""
     if not among:
         return []
     engine = models.database.obj
@@ -232,6 +251,6 @@ def is_locking() -> bool:
 def _question(question: tuple[str, str], is_sqlite: bool) -> str:
     columns, rest = question
     if is_sqlite:
-        rest = rest.format(among='in (select value from json_each(?))', lock='')
+        rest = rest.format(among='in (select value from json_each(?))')
         return f'select json_group_array(json_array({columns})) {rest}'
-    return f'select {columns} {rest.format(among="= any(%s)", lock="order by id for update")}'
+    return f'select {columns} {rest.format(among="= any(%s)")}'

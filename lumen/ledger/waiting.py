@@ -1,7 +1,8 @@
-"""Waiting for coins: one line an account, first come first served, in this process.
+"""Waiting for coins: one line an account, first come first served.
 
 Who stands first tries again when a call of the account was settled, when the refill will have brought enough, and now
-and then, for other processes settle too. Who leaves gives the place to the next.
+and then, for other processes settle too. Who leaves gives the place to the next. Each process has its own lines; whose
+first came first of all is in the database, and the others stand behind it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Awaitable, Callable
 from lumen.errors import InsufficientCoins
 from lumen.ledger.holds import Held
 
-LOOK_AGAIN_SECONDS = 0.5
+LOOK_AGAIN_SECONDS = 0.2
 SOONEST_SECONDS = 0.002
 
-Place = Callable[[], Awaitable[Held]]
+Place = Callable[[int], Awaitable[Held]]
+"""Tries to place the hold of a call that waited for so many microseconds."""
 
 
 class Lines:
@@ -41,7 +43,8 @@ class Lines:
         whatever else `place` does.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        begun = loop.time()
+        end = begun + seconds
         line = self._lines.setdefault(account_id, deque())
         me = _Waiting(loop)
         if not line:
@@ -57,7 +60,7 @@ class Lines:
                 is_last_try = loop.time() >= end
                 if line[0] is me or is_last_try:
                     try:
-                        return await place()
+                        return await place(int((loop.time() - begun) * 1e6))
                     except InsufficientCoins as error:
                         refusal = error
         finally:
