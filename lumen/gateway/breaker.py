@@ -73,6 +73,11 @@ class Breaker:
         self._is_probed = False
 
     @property
+    def is_down(self) -> bool:
+        """Whether it rests because it could not be reached."""
+        return self.rests_until > 0 and self._unreached >= UNREACHED
+
+    @property
     def is_spotless(self) -> bool:
         """Whether nothing failed since the last success."""
         return not self._failures

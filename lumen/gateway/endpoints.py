@@ -13,7 +13,7 @@ from lumen.config.endpoint import Endpoint
 from lumen.config.places import place_of
 from lumen.config.settings import Model
 from lumen.gateway.breaker import LONGEST_REST_SECONDS, Breaker
-from lumen.gateway.errors import UpstreamError
+from lumen.gateway.errors import AllBusy, NoHealthyEndpoint, UpstreamError
 from lumen.gateway.retries import Budget
 
 log = structlog.get_logger()
@@ -73,13 +73,20 @@ class Fleet:
         self._random = random
 
     def turn(self, asked: Collection[Standing] = ()) -> Turn | None:
-        """A place for one call, at one that was not `asked` yet if there is any; None when all have enough to do."""
+        """A place for one call, at one that was not `asked` yet if there is any; None when `why_not` says why."""
         standing = self._only
         if standing is None:
             standing = self._chosen(asked)
-        elif standing.is_full:
+        elif standing.is_full or (standing.breaker.is_down and not standing.is_fit(self._clock())):
             standing = None
         return None if standing is None else Turn(standing, self._clock)
+
+    def why_not(self) -> UpstreamError:
+        """Why no endpoint takes a call now."""
+        if all(standing.breaker.is_down for standing in self._members):
+            until = min(standing.rests_until for standing in self._members)
+            return NoHealthyEndpoint(until - self._clock())
+        return AllBusy()
 
     def _chosen(self, asked: Collection[Standing]) -> Standing | None:
         now = self._clock()
@@ -91,6 +98,8 @@ class Fleet:
                 idlest = [standing for standing in free if standing.load == least]
                 return self._random.choices(idlest, [standing.endpoint.weight for standing in idlest])[0]
         if fit:
+            return None
+        if all(standing.breaker.is_down for standing in self._members):
             return None
         free = [standing for standing in self._members if not standing.is_full]
         fresh = [standing for standing in free if standing not in asked]

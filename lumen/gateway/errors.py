@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from lumen.errors import InsufficientCoins, LumenError, RateLimited
 
@@ -73,6 +74,16 @@ class AllBusy(UpstreamError):
         super().__init__('The model servers have as many calls as they may have at once.', retry_after='1')
 
 
+class NoHealthyEndpoint(UpstreamError):
+    """No endpoint could be reached lately, and it is not yet time to try again. Nobody was asked."""
+
+    code = 'no_healthy_endpoint'
+    status = 503
+
+    def __init__(self, seconds: float):
+        super().__init__('No model server of this model can be reached.', retry_after=str(max(1, math.ceil(seconds))))
+
+
 class PoolExhausted(UpstreamError):
     """A stream that costs more than was held for it, and than the pool has."""
 
@@ -128,7 +139,7 @@ def headers(error: LumenError) -> dict[str, str]:
         return {'retry-after': str(error.available_in_seconds)}
     if isinstance(error, RateLimited):
         return {'retry-after': str(error.retry_after_seconds), **error.fields}
-    if isinstance(error, UpstreamError) and error.status == 429 and error.retry_after:
+    if isinstance(error, UpstreamError) and error.status in (429, 503) and error.retry_after:
         return {'retry-after': error.retry_after}
     if isinstance(error, MethodNotAllowed):
         return {'allow': error.allowed}

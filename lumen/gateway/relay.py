@@ -11,7 +11,7 @@ from lumen.gateway import body as request_body
 from lumen.gateway import json_text, retries
 from lumen.gateway.admission import Call
 from lumen.gateway.endpoints import Endpoints, Fleet, Standing, Turn
-from lumen.gateway.errors import AllBusy, PoolExhausted, Refused, UpstreamError, UpstreamTimeout, outcome_of
+from lumen.gateway.errors import PoolExhausted, Refused, UpstreamError, UpstreamTimeout, outcome_of
 from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
@@ -70,7 +70,7 @@ class Relay:
         fleet.budget.earn()
         turn = fleet.turn()
         if turn is None:
-            raise AllBusy
+            raise fleet.why_not()
         asked: dict[Standing, float | None] = {}
         pause = 0.0
         for retries_left in range(retries.MOST_RETRIES, -1, -1):

@@ -174,12 +174,48 @@ def test_a_caller_who_leaves_gives_the_next_one_the_chance_to_find_out(endpoints
 
 def test_when_none_is_healthy_the_one_that_rests_no_longer_soonest_is_asked(endpoints: Endpoints, clock: Clock):
     of = model({}, {})
-    for _ in range(3):
-        fail(endpoints, of, ConnectTimeout(), 'b')
+    for _ in range(5):
+        fail(endpoints, of, Refused('failed'), 'b')
     clock.now += 0.5
-    for _ in range(3):
-        fail(endpoints, of, ConnectTimeout(), 'a')
+    for _ in range(5):
+        fail(endpoints, of, Refused('failed'), 'a')
     assert asked(endpoints, of, 5) == {'b': 5}
+
+
+@pytest.mark.parametrize('names', ['a', 'ab'])
+def test_when_none_can_be_reached_nobody_is_asked_until_it_is_time_to_try(
+    endpoints: Endpoints, clock: Clock, names: str
+):
+    of = model(*({} for _ in names))
+    for name_ in names:
+        for _ in range(3):
+            fail(endpoints, of, ConnectTimeout(), name_)
+    fleet = endpoints.of(of)
+    assert fleet.turn() is None
+    refusal = fleet.why_not()
+    assert (refusal.code, refusal.status, refusal.retry_after) in {
+        ('no_healthy_endpoint', 503, '1'),
+        ('no_healthy_endpoint', 503, '2'),
+    }
+    clock.now += 2
+    probes = [turn(endpoints, of) for _ in names]
+    assert {name(probe) for probe in probes} == set(names)
+    assert fleet.turn() is None  # one finds out
+    probes[0].succeeded()
+    probes[0].end()
+    assert asked(endpoints, of, 3) == {name(probes[0]): 3}
+
+
+def test_a_model_whose_servers_are_all_down_says_so(run: Run):
+    running = run(configured('http://127.0.0.1:9/v1'))
+    first = call(running)
+    assert (first.status_code, first.json()['error']['code']) == (502, 'upstream_error')
+    second = call(running)
+    assert (second.status_code, second.json()['error']['code']) == (503, 'no_healthy_endpoint')
+    assert int(second.headers['retry-after']) in (1, 2)
+    request = running.wait_for_requests(2)[1]
+    assert (request.outcome, request.status, request.cost) == ('upstream_error', 503, 0)
+    running.assert_settled()
 
 
 def test_a_busy_one_is_left_out_for_as_long_as_it_says_but_a_minute_at_most(endpoints: Endpoints, clock: Clock):
