@@ -1,10 +1,11 @@
 """What Lumen's gateway costs, beside what does none of its work: `make bench`.
 
     python -m bench.gateway [--rounds 5] [--seconds 2] [--lanes bare,governed,embedded,streams,peers]
-                            [--litellm PROGRAM]
+                            [--litellm PROGRAM] [--portkey PACKAGE]
 
 The gateway has one processor, the model server and the load generator have the other. What is compared takes turns in
-one run, and a figure is the median of the rounds. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`.
+one run, and a figure is the median of the rounds. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`, with
+the bars of `bench/bars.py`; exit code 1 when one of them is not met, or a lane failed.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import litellm, nginx, report
+from bench import bars, litellm, nginx, report
 from bench.installation import Installation
 from bench.processes import BESIDE, Processes, Running, free_port
 
 CHUNKS = 50
 STREAMS, CHUNK_MS = 400, 20
+KEYS = (1, 1_000, 100_000)
 PAGES = 5
 WARM_SECONDS = 0.3
 MESSAGE = {'model': 'bench', 'messages': [{'role': 'user', 'content': 'What is six times seven?'}]}
@@ -56,8 +59,8 @@ class Lane:
     spread: float = 0
     """Over so many seconds its connections begin, one after the other."""
 
-    missing: str = ''
-    """Why nothing can be measured."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why what belongs here too is not measured, by its name."""
 
 
 class Bench:
@@ -73,8 +76,9 @@ class Bench:
             (directory / name).write_text(json.dumps(MESSAGE | more, separators=(',', ':')))
         self._upstream = self.model(0)
 
-    def lanes(self, names: list[str]) -> Iterator[Lane]:
-        """The lanes by name. What the next one does not need is stopped before it begins."""
+    @contextmanager
+    def lane(self, name: str) -> Iterator[Lane]:
+        """The lane of that name. What the next one does not need is stopped when the block ends."""
         makers: dict[str, Callable[[], Lane]] = {
             'bare': self._bare,
             'governed': self._governed,
@@ -82,9 +86,10 @@ class Bench:
             'streams': self._streams,
             'peers': self._peers,
         }
-        for name in names:
-            lane = makers[name]()
+        lane = makers[name]()
+        try:
             yield lane
+        finally:
             for target in lane.targets:
                 if target.running is not None:
                     self._processes.stop(target.running)
@@ -121,12 +126,17 @@ class Bench:
         port = free_port()
         command = [sys.executable, '-m', 'bench.bare_relay', str(port), str(installation.configuration)]
         bare = self._processes.start(command, port, environment=installation.environment)
-        targets = [*self._nginx(), self._minimal(self._upstream), Target('bare', port, self._anybody, bare)]
-        return Lane('bare', targets, (32, 128))
+        lane = Lane('bare', [self._minimal(self._upstream), Target('bare', port, self._anybody, bare)], (32, 128))
+        program = nginx.find()
+        if program is None:
+            lane.missing['nginx'] = nginx.MISSING
+        else:
+            lane.targets.insert(0, self._nginx(program))
+        return lane
 
     def _governed(self) -> Lane:
         targets = [self._minimal(self._upstream)]
-        targets += [self.lumen(f'{keys:,} keys', keys, self._upstream) for keys in (1, 1_000, 100_000)]
+        targets += [self.lumen(f'{keys:,} keys', keys, self._upstream) for keys in KEYS]
         return Lane('governed', targets, (1, 32, 128))
 
     def _embedded(self) -> Lane:
@@ -157,19 +167,17 @@ class Bench:
 
     def _peers(self) -> Lane:
         if self._litellm is None:
-            return Lane('peers', [], (), missing="LiteLLM is not installed (`pip install 'litellm[proxy]'`)")
+            return Lane('peers', [], (), missing={'LiteLLM': litellm.MISSING})
         port = free_port()
         command = litellm.command(self._litellm, self._directory, port, self._upstream)
         peer = self._processes.start(command, port, environment=litellm.environment(), path=litellm.READY)
         targets = [Target('LiteLLM', port, self._anybody, peer), self.lumen('lumen', 1_000, self._upstream)]
         return Lane('peers', targets, (32,), 3)
 
-    def _nginx(self) -> list[Target]:
+    def _nginx(self, program: str) -> Target:
         port = free_port()
-        command = nginx.command(self._directory, port, self._upstream)
-        if command is None:
-            return []
-        return [Target('nginx', port, self._anybody, self._processes.start(command, port))]
+        command = nginx.command(program, self._directory, port, self._upstream)
+        return Target('nginx', port, self._anybody, self._processes.start(command, port))
 
     def _minimal(self, upstream: int) -> Target:
         port = free_port()
@@ -191,7 +199,7 @@ class Bench:
         return Target(name, port, path, running)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=float, default=2)
@@ -199,17 +207,24 @@ def main() -> None:
     parser.add_argument('--litellm', default='', help='where LiteLLM is installed, if not on the PATH')
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
-    missing: dict[str, str] = {}
+    missing: dict[str, dict[str, str]] = {}
+    has_failed = False
     program = litellm.find(arguments.litellm)
     peers = {'litellm': litellm.version_of(program)} if program else {}
     with tempfile.TemporaryDirectory(prefix='lumen-bench-') as directory, Processes(Path(directory)) as processes:
         bench = Bench(processes, Path(directory), program)
-        for lane in bench.lanes(arguments.lanes.split(',')):
-            if lane.missing:
-                missing[lane.name] = lane.missing
-            else:
-                found[lane.name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
-    report.write(found, rounds=arguments.rounds, seconds=arguments.seconds, missing=missing, peers=peers)
+        for name in arguments.lanes.split(','):
+            found[name] = []
+            try:
+                with bench.lane(name) as lane:
+                    missing[name] = lane.missing
+                    found[name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
+            except SystemExit as error:  # the other lanes took their time
+                missing[name] = {bars.LANE: f'it failed: {error}'}
+                has_failed = True
+    judged = report.write(found, rounds=arguments.rounds, seconds=arguments.seconds, missing=missing, peers=peers)
+    sys.stdout.write(f'{bars.table(judged)}\n')
+    return int(has_failed or any(bar['is_met'] is False for bar in judged))
 
 
 def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dict[str, Any]]:
@@ -231,4 +246,4 @@ def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dic
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
