@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -112,30 +113,40 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _judged(bar: Bar, rows: Sequence[Row], missing: Mapping[str, str]) -> dict[str, Any]:
     found = {'lane': bar.lane, 'what': bar.what, 'bar': bar.stated}
+    figures = []
     try:
-        figures = []
         for number in bar.connections:
             base = _row(bar, rows, bar.base, number)
-            figures += [(bar.figure.of(_row(bar, rows, name, number), base), name, number) for name in bar.targets]
+            if not base['calls_per_second']:
+                raise LookupError(bar.base)
+            figures += [(_figure(bar, _row(bar, rows, name, number), base), name, number) for name in bar.targets]
     except LookupError as error:
         name = error.args[0]
-        reason = missing.get(name) or missing.get(LANE) or 'no call was measured'
+        reason = missing.get(name) or missing.get(LANE) or 'none of its calls began and ended in time'
         return found | {'measured': None, 'said': '', 'is_met': None, 'reason': f'{name}: {reason}'}
     figure, name, number = min(figures) if bar.sign == '≥' else max(figures)
     where = [name] * (len(bar.targets) > 1) + [_at(number)] * (len(bar.connections) > 1)
-    said = f'{figure:,.4g}{bar.figure.unit}' + (f' ({", ".join(where)})' if where else '')
-    is_met = MEETS[bar.sign](figure, bar.limit)
-    return found | {'measured': round(figure, 4), 'said': said, 'is_met': is_met, 'reason': ''}
+    said = f'{figure:,.4g}{bar.figure.unit}' if figure < inf else 'no call ended'
+    said += f' ({", ".join(where)})' if where else ''
+    measured = round(figure, 4) if figure < inf else None
+    return found | {'measured': measured, 'said': said, 'is_met': MEETS[bar.sign](figure, bar.limit), 'reason': ''}
+
+
+def _figure(bar: Bar, row: Row, base: Row) -> float:
+    """What ended no call meets no bar."""
+    if row['calls_per_second']:
+        return bar.figure.of(row, base)
+    return 0 if bar.sign == '≥' else inf
+
+
+def _row(bar: Bar, rows: Sequence[Row], target: str, connections: int) -> Row:
+    """Raises LookupError with the target's name when it was not measured."""
+    asked = (target, bar.answer, connections)
+    for row in rows:
+        if (row['target'], row['answer'], row['connections']) == asked:
+            return row
+    raise LookupError(target)
 
 
 def _at(*connections: int) -> str:
     return f'{", ".join(map(str, connections))} connection{"" if connections == (1,) else "s"}'
-
-
-def _row(bar: Bar, rows: Sequence[Row], target: str, connections: int) -> Row:
-    """Raises LookupError with the target's name when none of its calls was measured."""
-    asked = (target, bar.answer, connections)
-    for row in rows:
-        if (row['target'], row['answer'], row['connections']) == asked and row['calls_per_second']:
-            return row
-    raise LookupError(target)
