@@ -118,11 +118,11 @@ def _judged(bar: Bar, rows: Sequence[Row], missing: Mapping[str, str]) -> dict[s
         for number in bar.connections:
             base = _row(bar, rows, bar.base, number)
             if not base['calls_per_second']:
-                raise LookupError(bar.base)
+                raise LookupError(bar.base, 'none of its calls began and ended within a round')
             figures += [(_figure(bar, _row(bar, rows, name, number), base), name, number) for name in bar.targets]
     except LookupError as error:
-        name = error.args[0]
-        reason = missing.get(name) or missing.get(LANE) or 'none of its calls began and ended in time'
+        name, otherwise = error.args
+        reason = missing.get(name) or missing.get(LANE) or otherwise
         return found | {'measured': None, 'said': '', 'is_met': None, 'reason': f'{name}: {reason}'}
     figure, name, number = min(figures) if bar.sign == '≥' else max(figures)
     where = [name] * (len(bar.targets) > 1) + [_at(number)] * (len(bar.connections) > 1)
@@ -140,12 +140,12 @@ def _figure(bar: Bar, row: Row, base: Row) -> float:
 
 
 def _row(bar: Bar, rows: Sequence[Row], target: str, connections: int) -> Row:
-    """Raises LookupError with the target's name when it was not measured."""
+    """Raises LookupError with the target's name, and why, when it was not measured."""
     asked = (target, bar.answer, connections)
     for row in rows:
         if (row['target'], row['answer'], row['connections']) == asked:
             return row
-    raise LookupError(target)
+    raise LookupError(target, 'it is not among the figures')
 
 
 def _at(*connections: int) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import bars, litellm, nginx, report
+from bench import bars, litellm, nginx, peers, portkey, report
 from bench.installation import Installation
 from bench.processes import BESIDE, Processes, Running, free_port
 
@@ -33,16 +33,21 @@ PAGES = 5
 WARM_SECONDS = 0.3
 MESSAGE = {'model': 'bench', 'messages': [{'role': 'user', 'content': 'What is six times seven?'}]}
 ANYBODY = 'sk_nobody'
+CALLED = '/v1/chat/completions'
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is measured, and the file with the keys to call it with. `running` is the process whose CPU counts."""
+    """What is measured, and the file with the keys to call it with. `running` is the process whose CPU counts.
+
+    `head` is a file with more lines for the head of each call.
+    """
 
     name: str
     port: int
     keys: Path
     running: Running | None
+    head: Path | None = None
 
 
 @dataclass(slots=True)
@@ -64,8 +69,17 @@ class Lane:
 
 
 class Bench:
-    def __init__(self, processes: Processes, directory: Path, litellm_program: str | None):
-        self._litellm = litellm_program
+    """Peers are measured whose programs are given."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        directory: Path,
+        litellm_program: str | None = None,
+        portkey_program: Path | None = None,
+    ):
+        self._litellm_program = litellm_program
+        self._portkey_program = portkey_program
         self._processes = processes
         self._directory = directory
         self.load = processes.build('load')
@@ -101,6 +115,7 @@ class Bench:
         before = target.running.cpu_seconds() if target.running else 0.0
         warm = WARM_SECONDS + spread
         command = [self.load, target.port, connections, warm, seconds, self._directory / body, target.keys, spread]
+        command += [CALLED, target.head] if target.head else []
         found = json.loads(self._processes.run(command))
         if found['failures'] or found['ok'] != found['calls']:
             raise SystemExit(f'{target.name} failed: {found}')
@@ -166,13 +181,29 @@ class Bench:
         )
 
     def _peers(self) -> Lane:
-        if self._litellm is None:
-            return Lane('peers', [], (), missing={'LiteLLM': litellm.MISSING})
+        lane = Lane('peers', [], (32,), 3, missing=dict(peers.ELSEWHERE))
+        if self._litellm_program is None:
+            lane.missing['LiteLLM'] = litellm.MISSING
+        else:
+            lane.targets.append(self._litellm(self._litellm_program))
+        if self._portkey_program is None:
+            lane.missing['Portkey'] = portkey.MISSING
+        else:
+            lane.targets.append(self._portkey(self._portkey_program))
+        if lane.targets:
+            lane.targets.append(self.lumen('lumen', 1_000, self._upstream))
+        return lane
+
+    def _litellm(self, program: str) -> Target:
         port = free_port()
-        command = litellm.command(self._litellm, self._directory, port, self._upstream)
+        command = litellm.command(program, self._directory, port, self._upstream)
         peer = self._processes.start(command, port, environment=litellm.environment(), path=litellm.READY)
-        targets = [Target('LiteLLM', port, self._anybody, peer), self.lumen('lumen', 1_000, self._upstream)]
-        return Lane('peers', targets, (32,), 3)
+        return Target('LiteLLM', port, self._anybody, peer)
+
+    def _portkey(self, program: Path) -> Target:
+        port = free_port()
+        peer = self._processes.start(portkey.command(program, port), port)
+        return Target('Portkey', port, self._anybody, peer, portkey.head(self._directory, self._upstream))
 
     def _nginx(self, program: str) -> Target:
         port = free_port()
@@ -205,14 +236,14 @@ def main() -> int:
     parser.add_argument('--seconds', type=float, default=2)
     parser.add_argument('--lanes', default='bare,governed,embedded,streams,peers')
     parser.add_argument('--litellm', default='', help='where LiteLLM is installed, if not on the PATH')
+    parser.add_argument('--portkey', default='', help='the folder of its package, `…/node_modules/@portkey-ai/gateway`')
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
     missing: dict[str, dict[str, str]] = {}
     has_failed = False
-    program = litellm.find(arguments.litellm)
-    peers = {'litellm': litellm.version_of(program)} if program else {}
+    programs = litellm.find(arguments.litellm), portkey.find(arguments.portkey)
     with tempfile.TemporaryDirectory(prefix='lumen-bench-') as directory, Processes(Path(directory)) as processes:
-        bench = Bench(processes, Path(directory), program)
+        bench = Bench(processes, Path(directory), *programs)
         for name in arguments.lanes.split(','):
             found[name] = []
             try:
@@ -222,7 +253,9 @@ def main() -> int:
             except SystemExit as error:  # the other lanes took their time
                 missing[name] = {bars.LANE: f'it failed: {error}'}
                 has_failed = True
-    judged = report.write(found, rounds=arguments.rounds, seconds=arguments.seconds, missing=missing, peers=peers)
+    judged = report.write(
+        found, rounds=arguments.rounds, seconds=arguments.seconds, missing=missing, peers=peers.versions(*programs)
+    )
     sys.stdout.write(f'{bars.table(judged)}\n')
     return int(has_failed or any(bar['is_met'] is False for bar in judged))
 

@@ -110,11 +110,11 @@ def test_what_is_missing_is_not_measured_for_a_reason():
     failed = {bars.LANE: 'it failed: no answer'}
     assert set(verdicts('bare', [], {'bare': failed}).values()) == {('', 'minimal relay: it failed: no answer')}
     without = [one for one in lane('embedded') if one['target'] != 'with the pages']
-    assert set(verdicts('embedded', without).values()) == {
-        ('', 'with the pages: none of its calls began and ended in time')
-    }
+    assert set(verdicts('embedded', without).values()) == {('', 'with the pages: it is not among the figures')}
     none_ended = lane('peers', LiteLLM={'calls_per_second': 0.0, 'p99_us': 0})
-    assert set(verdicts('peers', none_ended).values()) == {('', 'LiteLLM: none of its calls began and ended in time')}
+    assert set(verdicts('peers', none_ended).values()) == {
+        ('', 'LiteLLM: none of its calls began and ended within a round')
+    }
 
 
 def test_who_ends_no_call_meets_no_bar():

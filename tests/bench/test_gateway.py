@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import gateway, litellm, nginx
+from bench import gateway, litellm, nginx, peers, portkey
 
 
 class Unstarted:
@@ -29,7 +29,7 @@ class Unstarted:
 @pytest.fixture
 def bench(tmp_path: Path) -> gateway.Bench:
     processes: Any = Unstarted(tmp_path)
-    return gateway.Bench(processes, tmp_path, None)
+    return gateway.Bench(processes, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,16 @@ def test_nginx_is_named_where_it_is_not_installed(
 def test_peers_are_named_where_none_is_installed(bench: gateway.Bench):
     with bench.lane('peers') as lane:
         assert lane.targets == []
-        assert lane.missing['LiteLLM'] == litellm.MISSING
+        assert lane.missing == {**peers.ELSEWHERE, 'LiteLLM': litellm.MISSING, 'Portkey': portkey.MISSING}
+
+
+def test_portkey_is_found_where_its_package_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr('shutil.which', lambda name: f'/usr/bin/{name}')
+    assert portkey.find('') is None
+    assert portkey.find(str(tmp_path)) is None
+    (tmp_path / 'build').mkdir()
+    (tmp_path / 'build' / 'start-server.js').touch()
+    (tmp_path / 'package.json').write_text('{"version": "1.15.2"}')
+    program = portkey.find(str(tmp_path))
+    assert program is not None
+    assert peers.versions(None, program) == {'portkey': '1.15.2'}
