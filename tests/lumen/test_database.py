@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -102,39 +102,6 @@ def test_time_does_not_follow_a_clock_that_is_set(
             moments.append(database.read_now(now))
     assert moments == sorted(moments)
     assert moments[-1] - moments[0] < 600_000_000
-
-
-@pytest.fixture
-def zone() -> Iterator[Callable[[str], None]]:
-    """Sets the zone of this process and of its new connections, for as long as the test runs."""
-    with pytest.MonkeyPatch.context() as patched:
-
-        def set_zone(name: str) -> None:
-            patched.setenv('TZ', name)
-            patched.setenv('PGTZ', name)
-            time.tzset()
-
-        yield set_zone
-    time.tzset()
-
-
-@pytest.mark.parametrize(('before', 'after'), [('CET-1', 'CEST-2'), ('CEST-2', 'CET-1')])
-def test_time_goes_on_when_clocks_change_to_summer_time_and_from_it(
-    database_url: str,
-    new_database: Callable[[str], Database],
-    zone: Callable[[str], None],
-    before: str,
-    after: str,
-):
-    zone(before)
-    database = new_database(database_url)
-    moments, offset = [database.read_now(now), database.write_now(now)], time.localtime().tm_gmtoff
-    zone(after)
-    moments += [database.read_now(now), database.write_now(now), new_database(database_url).read_now(now)]
-    assert abs(time.localtime().tm_gmtoff - offset) == 3600
-    assert moments == sorted(moments)
-    assert moments[-1] - moments[0] < 600_000_000
-    assert abs(moments[-1] - time.time_ns() // 1000) < 600_000_000
 
 
 async def test_closing_leaves_no_connection_behind(database_url: str):
