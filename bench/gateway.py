@@ -1,10 +1,11 @@
 """What Lumen's gateway costs, beside what does none of its work: `make bench`.
 
     python -m bench.gateway [--rounds 5] [--seconds 2] [--lanes bare,governed,embedded,streams,peers]
-                            [--litellm PROGRAM]
+                            [--litellm PROGRAM] [--portkey PACKAGE]
 
 The gateway has one processor, the model server and the load generator have the other. What is compared takes turns in
-one run, and a figure is the median of the rounds. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`.
+one run, and a figure is the median of the rounds. Results go to `docs/benchmarks.json` and `docs/benchmarks.md`, with
+the bars of `bench/bars.py`; exit code 1 when one of them is not met, or a lane failed.
 """
 
 from __future__ import annotations
@@ -15,31 +16,38 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import litellm, nginx, report
+from bench import bars, litellm, nginx, peers, portkey, report
 from bench.installation import Installation
 from bench.processes import BESIDE, Processes, Running, free_port
 
 CHUNKS = 50
 STREAMS, CHUNK_MS = 400, 20
+KEYS = (1, 1_000, 100_000)
 PAGES = 5
 WARM_SECONDS = 0.3
 MESSAGE = {'model': 'bench', 'messages': [{'role': 'user', 'content': 'What is six times seven?'}]}
 ANYBODY = 'sk_nobody'
+CALLED = '/v1/chat/completions'
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is measured, and the file with the keys to call it with. `running` is the process whose CPU counts."""
+    """What is measured, and the file with the keys to call it with. `running` is the process whose CPU counts.
+
+    `head` is a file with more lines for the head of each call.
+    """
 
     name: str
     port: int
     keys: Path
     running: Running | None
+    head: Path | None = None
 
 
 @dataclass(slots=True)
@@ -56,13 +64,22 @@ class Lane:
     spread: float = 0
     """Over so many seconds its connections begin, one after the other."""
 
-    missing: str = ''
-    """Why nothing can be measured."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why what belongs here too is not measured, by its name."""
 
 
 class Bench:
-    def __init__(self, processes: Processes, directory: Path, litellm_program: str | None):
-        self._litellm = litellm_program
+    """Peers are measured whose programs are given."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        directory: Path,
+        litellm_program: str | None = None,
+        portkey_program: Path | None = None,
+    ):
+        self._litellm_program = litellm_program
+        self._portkey_program = portkey_program
         self._processes = processes
         self._directory = directory
         self.load = processes.build('load')
@@ -73,8 +90,9 @@ class Bench:
             (directory / name).write_text(json.dumps(MESSAGE | more, separators=(',', ':')))
         self._upstream = self.model(0)
 
-    def lanes(self, names: list[str]) -> Iterator[Lane]:
-        """The lanes by name. What the next one does not need is stopped before it begins."""
+    @contextmanager
+    def lane(self, name: str) -> Iterator[Lane]:
+        """The lane of that name. What the next one does not need is stopped when the block ends."""
         makers: dict[str, Callable[[], Lane]] = {
             'bare': self._bare,
             'governed': self._governed,
@@ -82,9 +100,10 @@ class Bench:
             'streams': self._streams,
             'peers': self._peers,
         }
-        for name in names:
-            lane = makers[name]()
+        lane = makers[name]()
+        try:
             yield lane
+        finally:
             for target in lane.targets:
                 if target.running is not None:
                     self._processes.stop(target.running)
@@ -96,6 +115,7 @@ class Bench:
         before = target.running.cpu_seconds() if target.running else 0.0
         warm = WARM_SECONDS + spread
         command = [self.load, target.port, connections, warm, seconds, self._directory / body, target.keys, spread]
+        command += [CALLED, target.head] if target.head else []
         found = json.loads(self._processes.run(command))
         if found['failures'] or found['ok'] != found['calls']:
             raise SystemExit(f'{target.name} failed: {found}')
@@ -121,12 +141,17 @@ class Bench:
         port = free_port()
         command = [sys.executable, '-m', 'bench.bare_relay', str(port), str(installation.configuration)]
         bare = self._processes.start(command, port, environment=installation.environment)
-        targets = [*self._nginx(), self._minimal(self._upstream), Target('bare', port, self._anybody, bare)]
-        return Lane('bare', targets, (32, 128))
+        lane = Lane('bare', [self._minimal(self._upstream), Target('bare', port, self._anybody, bare)], (32, 128))
+        program = nginx.find()
+        if program is None:
+            lane.missing['nginx'] = nginx.MISSING
+        else:
+            lane.targets.insert(0, self._nginx(program))
+        return lane
 
     def _governed(self) -> Lane:
         targets = [self._minimal(self._upstream)]
-        targets += [self.lumen(f'{keys:,} keys', keys, self._upstream) for keys in (1, 1_000, 100_000)]
+        targets += [self.lumen(f'{keys:,} keys', keys, self._upstream) for keys in KEYS]
         return Lane('governed', targets, (1, 32, 128))
 
     def _embedded(self) -> Lane:
@@ -156,20 +181,34 @@ class Bench:
         )
 
     def _peers(self) -> Lane:
-        if self._litellm is None:
-            return Lane('peers', [], (), missing="LiteLLM is not installed (`pip install 'litellm[proxy]'`)")
-        port = free_port()
-        command = litellm.command(self._litellm, self._directory, port, self._upstream)
-        peer = self._processes.start(command, port, environment=litellm.environment(), path=litellm.READY)
-        targets = [Target('LiteLLM', port, self._anybody, peer), self.lumen('lumen', 1_000, self._upstream)]
-        return Lane('peers', targets, (32,), 3)
+        lane = Lane('peers', [], (32,), 3, missing=dict(peers.ELSEWHERE))
+        if self._litellm_program is None:
+            lane.missing['LiteLLM'] = litellm.MISSING
+        else:
+            lane.targets.append(self._litellm(self._litellm_program))
+        if self._portkey_program is None:
+            lane.missing['Portkey'] = portkey.MISSING
+        else:
+            lane.targets.append(self._portkey(self._portkey_program))
+        if lane.targets:
+            lane.targets.append(self.lumen('lumen', 1_000, self._upstream))
+        return lane
 
-    def _nginx(self) -> list[Target]:
+    def _litellm(self, program: str) -> Target:
         port = free_port()
-        command = nginx.command(self._directory, port, self._upstream)
-        if command is None:
-            return []
-        return [Target('nginx', port, self._anybody, self._processes.start(command, port))]
+        command = litellm.command(program, self._directory, port, self._upstream)
+        peer = self._processes.start(command, port, environment=litellm.environment(), path=litellm.READY)
+        return Target('LiteLLM', port, self._anybody, peer)
+
+    def _portkey(self, program: Path) -> Target:
+        port = free_port()
+        peer = self._processes.start(portkey.command(program, port), port)
+        return Target('Portkey', port, self._anybody, peer, portkey.head(self._directory, self._upstream))
+
+    def _nginx(self, program: str) -> Target:
+        port = free_port()
+        command = nginx.command(program, self._directory, port, self._upstream)
+        return Target('nginx', port, self._anybody, self._processes.start(command, port))
 
     def _minimal(self, upstream: int) -> Target:
         port = free_port()
@@ -191,25 +230,34 @@ class Bench:
         return Target(name, port, path, running)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=float, default=2)
     parser.add_argument('--lanes', default='bare,governed,embedded,streams,peers')
     parser.add_argument('--litellm', default='', help='where LiteLLM is installed, if not on the PATH')
+    parser.add_argument('--portkey', default='', help='the folder of its package, `…/node_modules/@portkey-ai/gateway`')
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
-    missing: dict[str, str] = {}
-    program = litellm.find(arguments.litellm)
-    peers = {'litellm': litellm.version_of(program)} if program else {}
+    missing: dict[str, dict[str, str]] = {}
+    has_failed = False
+    programs = litellm.find(arguments.litellm), portkey.find(arguments.portkey)
     with tempfile.TemporaryDirectory(prefix='lumen-bench-') as directory, Processes(Path(directory)) as processes:
-        bench = Bench(processes, Path(directory), program)
-        for lane in bench.lanes(arguments.lanes.split(',')):
-            if lane.missing:
-                missing[lane.name] = lane.missing
-            else:
-                found[lane.name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
-    report.write(found, rounds=arguments.rounds, seconds=arguments.seconds, missing=missing, peers=peers)
+        bench = Bench(processes, Path(directory), *programs)
+        for name in arguments.lanes.split(','):
+            found[name] = []
+            try:
+                with bench.lane(name) as lane:
+                    missing[name] = lane.missing
+                    found[name] = _measured(bench, lane, arguments.rounds, arguments.seconds)
+            except SystemExit as error:  # the other lanes took their time
+                missing[name] = {bars.LANE: f'it failed: {error}'}
+                has_failed = True
+    judged = report.write(
+        found, rounds=arguments.rounds, seconds=arguments.seconds, missing=missing, peers=peers.versions(*programs)
+    )
+    sys.stdout.write(f'{bars.table(judged)}\n')
+    return int(has_failed or any(bar['is_met'] is False for bar in judged))
 
 
 def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dict[str, Any]]:
@@ -231,4 +279,4 @@ def _measured(bench: Bench, lane: Lane, rounds: int, seconds: float) -> list[dic
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

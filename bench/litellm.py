@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+MISSING = "which is not installed (`pip install 'litellm[proxy]'`)"
 READY = '/health/liveliness'
 CONFIGURATION = """
 model_list:

@@ -1,10 +1,10 @@
 /* Calls as fast as they are answered, on a number of connections at once; what they took, as one line of JSON.
  *
- *   load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [SPREAD_SECONDS [PATH]]
+ *   load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [SPREAD_SECONDS [PATH [HEAD_FILE]]]
  *
  * Each call takes the next line of KEY_FILE as its bearer token. Latencies are microseconds: of the whole answer, and
  * until the first byte behind its head. Calls that begin while it warms up are not counted. The connections begin one
- * after the other, over SPREAD_SECONDS: callers do not move in step.
+ * after the other, over SPREAD_SECONDS: callers do not move in step. HEAD_FILE has more lines for the head of each call.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,8 +32,8 @@ struct connection {
 
 static struct connection *connections;
 static int poller, port, key_count, next_key;
-static char **keys, *body, *path = "/v1/chat/completions";
-static size_t body_length;
+static char **keys, *body, *path = "/v1/chat/completions", *head = "";
+static size_t body_length, head_length;
 static unsigned *latencies, *first_bytes;
 static int counted, total, failures, statuses[600];
 static long long start, begin, end, passed;
@@ -59,11 +59,11 @@ static char *contents(const char *name, size_t *length) {
 
 static void ask(struct connection *c) {
     static char *request;
-    if (!request) request = malloc(body_length + 4096);
+    if (!request) request = malloc(body_length + head_length + 4096);
     int length = sprintf(request,
                          "POST %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %s\r\n"
-                         "content-type: application/json\r\ncontent-length: %zu\r\n\r\n",
-                         path, port, keys[next_key], body_length);
+                         "content-type: application/json\r\ncontent-length: %zu\r\n%s\r\n",
+                         path, port, keys[next_key], body_length, head);
     next_key = (next_key + 1) % key_count;
     memcpy(request + length, body, body_length);
     length += body_length;
@@ -155,7 +155,7 @@ static int ascending(const void *one, const void *other) {
 static unsigned at(unsigned *values, double share) { return counted ? values[(int)(share * (counted - 1))] : 0; }
 
 int main(int argc, char **argv) {
-    if (argc < 7) return fprintf(stderr, "load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [SPREAD_SECONDS [PATH]]\n"), 2;
+    if (argc < 7) return fprintf(stderr, "load PORT CONNECTIONS WARM_SECONDS SECONDS BODY_FILE KEY_FILE [SPREAD_SECONDS [PATH [HEAD_FILE]]]\n"), 2;
     port = atoi(argv[1]);
     int count = atoi(argv[2]);
     body = contents(argv[5], &body_length);
@@ -165,6 +165,7 @@ int main(int argc, char **argv) {
     for (char *key = strtok(text, "\n"); key; key = strtok(NULL, "\n")) keys[key_count++] = key;
     double spread = argc > 7 ? atof(argv[7]) * 1e6 : 0;
     if (argc > 8) path = argv[8];
+    if (argc > 9) head = contents(argv[9], &head_length);
     latencies = malloc(MOST_CALLS * sizeof *latencies);
     first_bytes = malloc(MOST_CALLS * sizeof *first_bytes);
     connections = calloc(count, sizeof *connections);

@@ -37,9 +37,7 @@ def main() -> None:
     parser.add_argument('--connections', type=int, default=30, help='streams at once')
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix='lumen-memory-') as directory, Processes(Path(directory)) as processes:
-        found = _measured(
-            Bench(processes, Path(directory), None), Path(directory), arguments.minutes, arguments.connections
-        )
+        found = _measured(Bench(processes, Path(directory)), Path(directory), arguments.minutes, arguments.connections)
     said = f'{datetime.now(UTC).date()}, Python {platform.python_version()}: {_sentence(found)}'
     report.keep({'memory': found}, 'memory', said)
     if not found['is_flat']:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+MISSING = 'which is not installed (Debian: `apt-get install nginx-light`)'
 CONFIGURATION = """
 daemon off;
 worker_processes 1;
@@ -33,11 +34,13 @@ http {{
 """
 
 
-def command(directory: Path, port: int, upstream_port: int) -> list[str] | None:
-    """What starts it in the foreground; None where nginx is not installed."""
-    program = shutil.which('nginx') or shutil.which('nginx', path='/usr/sbin:/usr/local/sbin')
-    if program is None:
-        return None
+def find() -> str | None:
+    """The program; None where it is not installed."""
+    return shutil.which('nginx') or shutil.which('nginx', path='/usr/sbin:/usr/local/sbin')
+
+
+def command(program: str, directory: Path, port: int, upstream_port: int) -> list[str]:
+    """What starts it in the foreground."""
     path = directory / 'nginx.conf'
     path.write_text(CONFIGURATION.format(directory=directory, port=port, upstream=upstream_port))
     return [program, '-c', str(path)]

@@ -70,11 +70,11 @@ class Processes:
 
     def build(self, name: str, *options: str, folder: Path = HERE) -> Path:
         """The program of a C source in `folder`. Raises SystemExit without a compiler."""
-        compiler = shutil.which('cc') or shutil.which('gcc') or shutil.which('clang')
-        if compiler is None:
+        found = compiler()
+        if found is None:
             raise SystemExit('The model server and the load generator are C: install a C compiler (cc) first.')
         program = self.directory / name
-        subprocess.run([compiler, '-O2', *options, '-o', program, folder / f'{name}.c'], check=True)
+        subprocess.run([found, '-O2', *options, '-o', program, folder / f'{name}.c'], check=True)
         return program
 
     def start(
@@ -135,6 +135,11 @@ class Processes:
                 return True
         except (OSError, urllib.error.URLError):
             return False
+
+
+def compiler() -> str | None:
+    """A C compiler, where one is installed."""
+    return shutil.which('cc') or shutil.which('gcc') or shutil.which('clang')
 
 
 def free_port() -> int:

@@ -6,11 +6,14 @@ import json
 import platform
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+from bench import bars
 
 DOCS = Path(__file__).parent.parent / 'docs'
 FIGURES, PAGE = DOCS / 'benchmarks.json', DOCS / 'benchmarks.md'
@@ -21,7 +24,6 @@ BASE = {
     'streams': 'minimal relay',
     'peers': 'LiteLLM',
 }
-NONE: Mapping[str, str] = {}
 PACKAGES = ('uvicorn', 'uvloop', 'httptools', 'aiohttp', 'peewee', 'nicegui')
 
 
@@ -30,34 +32,56 @@ def write(
     *,
     rounds: int,
     seconds: float,
-    missing: Mapping[str, str] = NONE,
-    peers: Mapping[str, str] = NONE,
-) -> None:
-    """Keep the run's results. Lanes that were not asked for stay as they were; `missing` says why others are not there.
+    missing: bars.Missing = MappingProxyType({}),
+    peers: Mapping[str, str] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Keep the run's results, and return its bars. Lanes that were not asked for stay as they were, each of its run.
 
-    `peers` are the versions of what is compared with.
+    `missing` says why a lane or a target is not there, `peers` are the versions of what is compared with.
     """
-    lanes = {name: rows for name, rows in kept().get('lanes', {}).items() if name not in missing} | found
-    packages = {name: version(name) for name in PACKAGES} | dict(peers or kept().get('peers', {}))
-    whole = {
-        'at': datetime.now(UTC).date().isoformat(),
-        'rounds': rounds,
-        'seconds': seconds,
+    before = kept()
+    run = {'at': datetime.now(UTC).date().isoformat(), 'rounds': rounds, 'seconds': seconds}
+    former = {'lanes': before.get('lanes', {}), 'missing': before.get('missing', {}), 'runs': before.get('runs', {})}
+    runs = {lane: {name: before.get(name) for name in run} for lane in former['lanes']} | former['runs']
+    lanes = former['lanes'] | found
+    reasons = {name: {bars.LANE: 'it was not asked for'} for name in BASE if name not in lanes}
+    reasons |= former['missing'] | {name: dict(missing.get(name, {})) for name in found}
+    peers = dict(peers or before.get('peers', {}))
+    judged = bars.judged(lanes, reasons)
+    whole = run | {
         'python': platform.python_version(),
         'sqlite': sqlite3.sqlite_version,
-        'packages': packages,
-        'peers': dict(peers or kept().get('peers', {})),
+        'packages': {name: version(name) for name in PACKAGES} | peers,
+        'peers': peers,
+        'bars': judged,
         'lanes': lanes,
-        'missing': dict(missing),
+        'missing': reasons,
+        'runs': runs | dict.fromkeys(found, run),
     }
-    tables = '\n\n'.join(_table(name, rows) for name, rows in lanes.items())
-    tables += ''.join(f'\n\n### {name}\n\nNot measured: {reason}.' for name, reason in missing.items())
-    versions = ', '.join(f'{name} {number}' for name, number in packages.items())
-    said = (
-        f'{whole["at"]}, Python {whole["python"]}, SQLite {whole["sqlite"]}, {versions}; '
-        f'medians of {rounds} rounds of {seconds:g} s.'
-    )
-    keep(whole, 'figures', f'{said}\n\n{tables}')
+    keep(whole, 'figures', _text(whole, found))
+    return [row for row in judged if row['lane'] in found]
+
+
+def _text(whole: dict[str, Any], found: Container[str]) -> str:
+    versions = ', '.join(f'{name} {number}' for name, number in whole['packages'].items())
+    parts = [
+        f'{whole["at"]}, Python {whole["python"]}, SQLite {whole["sqlite"]}, {versions}; {_rounds(whole)}.',
+        bars.table(whole['bars']),
+    ]
+    for lane in BASE:
+        parts.append(f'### {lane}')
+        rows = whole['lanes'].get(lane)
+        if rows and lane not in found:
+            parts.append(f'Of {whole["runs"][lane]["at"]}; {_rounds(whole["runs"][lane])}.')
+        if rows:
+            parts.append(_table(lane, rows))
+        if reasons := whole['missing'].get(lane):
+            parts.append('\n'.join(f'- Not measured: {name}, {reason}.' for name, reason in reasons.items()))
+    return '\n\n'.join(parts)
+
+
+def _rounds(run: Mapping[str, Any]) -> str:
+    return f'medians of {run["rounds"]} rounds of {run["seconds"]:g} s'
 
 
 def kept() -> dict[str, Any]:
@@ -77,26 +101,26 @@ def keep(part: dict[str, Any], section: str, text: str) -> None:
 def _table(lane: str, rows: list[dict[str, Any]]) -> str:
     per = 'chunk' if lane == 'streams' else 'call'
     lines = [
-        f'### {lane}',
-        '',
         f'| answer | connections | | calls/s | × {BASE[lane]} | p50 ms | p99 ms | first byte p50, p99 ms '
         f'| CPU µs a {per} |',
         '|---|---|---|---|---|---|---|---|---|',
     ]
     for row in rows:
         base = next(
-            other
-            for other in rows
-            if other['target'] == BASE[lane]
-            and (other['answer'], other['connections']) == (row['answer'], row['connections'])
+            (
+                other['calls_per_second']
+                for other in rows
+                if other['target'] == BASE[lane]
+                and (other['answer'], other['connections']) == (row['answer'], row['connections'])
+            ),
+            0,
         )
-        ratio = row['calls_per_second'] / max(1, base['calls_per_second'])
         cells = (
             row['answer'],
             f'{row["connections"]}',
             row['target'],
             f'{row["calls_per_second"]:,.0f}',
-            f'{ratio:.2f}',
+            f'{row["calls_per_second"] / base:.2f}' if base else '',
             f'{row["p50_us"] / 1000:,.2f}',
             f'{row["p99_us"] / 1000:,.2f}',
             f'{row["first_byte_p50_us"] / 1000:,.2f}, {row["first_byte_p99_us"] / 1000:,.2f}',

@@ -21,11 +21,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import models
-from bench.processes import Processes, Running
+from bench.processes import Processes, Running, compiler
 from prove.caller import call
 from prove.correctness import MESSAGE
 from prove.model_server import ModelServer
-from prove.proof import Proof, Wrongs
+from prove.proof import Proof, Wrongs, not_run
 from prove.site import COIN, Site, model
 
 HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ REFRESH = COIN
 """Nanocoins a second."""
 
 POOL = {'max': '1000000000', 'refresh': '3600', 'starting': '10'}
+JUMPED = 'set an hour ahead, back, an hour behind, back'
 JUMPS = (0, HOUR_SECONDS, 0, -HOUR_SECONDS, 0)
 ZONE = 'CST6CDT,M3.2.0,M11.1.0'
 """Summer time from the second Sunday of March, 8:00 UTC, to the first of November, 7:00 UTC."""
@@ -75,6 +76,8 @@ class Clock:
 
 async def jumps(processes: Processes, directory: Path, database_url: str = '') -> Proof:
     """An hour ahead, back, an hour behind, and back again."""
+    if compiler() is None:
+        return _not_run(JUMPED, database_url)
     async with ModelServer() as server:
         clock = Clock(processes)
         site = _site(processes, directory, server, database_url)
@@ -88,11 +91,13 @@ async def jumps(processes: Processes, directory: Path, database_url: str = '') -
                 wrong((status == 200) != is_accepted, f'the gateway does not see the clock: {status}')
             touched.append(await _touch(site, gateway, f'{len(touched)}'))
         site.stop(gateway)
-    return _judged(site, 'set an hour ahead, back, an hour behind, back', wrong, touched)
+    return _judged(site, JUMPED, wrong, touched)
 
 
 async def summer_time(processes: Processes, directory: Path, database_url: str = '') -> list[Proof]:
     """Gateways that run while their zone goes to summer time and from it."""
+    if compiler() is None:
+        return [_not_run(name, database_url) for _, name in _changes(datetime.now(UTC))]
     async with ModelServer() as server:
         clock = Clock(processes)
         site = _site(processes, directory, server, database_url)
@@ -113,6 +118,11 @@ async def summer_time(processes: Processes, directory: Path, database_url: str =
             site.stop(gateway)
             proofs.append(_judged(site, name, wrong, touched))
     return proofs
+
+
+def _not_run(case: str, database_url: str) -> Proof:
+    on = 'PostgreSQL' if database_url else 'SQLite'
+    return not_run(case, on, STATED, 'what sets the clock is C, and no C compiler (cc) is installed')
 
 
 def _site(processes: Processes, directory: Path, server: ModelServer, database_url: str) -> Site:

@@ -19,7 +19,7 @@ from prove.caller import Answer, call
 from prove.correctness import MESSAGE
 from prove.model_server import ModelServer
 from prove.postgresql import Server
-from prove.proof import Proof, Wrongs
+from prove.proof import Proof, Wrongs, not_run
 from prove.site import Site, model
 
 CALLERS = 8
@@ -65,7 +65,9 @@ async def full(processes: Processes, directory: Path, postgresql: Server | None 
     """The disk that the database is on has no room left for a while."""
     with small_disk((directory if postgresql is None else postgresql.folder) / 'disk') as disk:
         if disk is None:
-            return not_run('full', 'PostgreSQL' if postgresql else 'SQLite', WITHHELD, 'only root may mount a disk')
+            return not_run(
+                'database: full', 'PostgreSQL' if postgresql else 'SQLite', WITHHELD, 'only root may mount a disk'
+            )
         url = f'sqlite:///{disk}/lumen.db' if postgresql is None else postgresql.new_database(on=disk)
         async with ModelServer() as server:
             site = _site(processes, directory / 'site', server, url)
@@ -87,11 +89,6 @@ async def full(processes: Processes, directory: Path, postgresql: Server | None 
         if postgresql is not None:
             postgresql.drop(url, disk)
         return proof
-
-
-def not_run(case: str, on: str, stated: str, reason: str) -> Proof:
-    """A case that this machine does not allow."""
-    return Proof(case=f'database: {case}', on=on, calls=0, stated=stated, found={'not run': reason}, wrong=())
 
 
 class Found:

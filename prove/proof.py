@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+NOT_RUN = 'not run'
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -16,6 +18,16 @@ class Proof:
     stated: str
     found: Mapping[str, int | float | str]
     wrong: tuple[str, ...]
+
+    @property
+    def not_run(self) -> str:
+        """Why it was not; empty when it was."""
+        return str(self.found.get(NOT_RUN, ''))
+
+
+def not_run(case: str, on: str, stated: str, reason: str) -> Proof:
+    """A case that this machine does not allow."""
+    return Proof(case, on, calls=0, stated=stated, found={NOT_RUN: reason}, wrong=())
 
 
 class Wrongs:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import Coroutine, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ def processes() -> Iterator[Processes]:
 
 
 def wrong(way: Coroutine[Any, Any, list[Proof] | Proof]) -> list[tuple[str, tuple[str, ...]]]:
-    """What is not as stated, by its case."""
+    """What is not as stated, by its case. Skips the test when this machine does not allow one of them."""
     found = asyncio.run(way)
     proofs = found if isinstance(found, list) else [found]
-    assert all(proof.calls or 'not run' in proof.found for proof in proofs)
+    for proof in proofs:
+        if proof.not_run:
+            pytest.skip(f'{proof.case}: {proof.not_run}')
+    assert all(proof.calls for proof in proofs)
     return [(proof.case, proof.wrong) for proof in proofs if proof.wrong]
 
 
@@ -43,7 +46,9 @@ def test_a_pool_pays_for_what_it_is_worth_and_no_more(processes: Processes, site
 
 
 def test_who_hangs_up_pays_for_what_was_generated(processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(abort, 'ALLOWED_MS', 5000)  # beside other tests nobody can be sure of a hundred
+    # Beside other tests a process may wait for its turn longer than the hundred that `make prove` asks for. A stop that
+    # nobody asks for comes with the end of the stream, 1.2 s later at the earliest.
+    monkeypatch.setattr(abort, 'ALLOWED_MS', 1000)
     for name, value in (('EVENTS', 40), ('LEARNT', 30), ('POINTS', {'at 0 %': 1, 'at 25 %': 10})):
         monkeypatch.setattr(abort, name, value)
     assert wrong(abort.prove(processes, site, times=3)) == []
@@ -71,6 +76,24 @@ def test_what_was_answered_before_a_kill_is_charged(processes: Processes, site: 
 
 
 def test_a_clock_that_is_set_moves_no_pool(processes: Processes, site: Path):
-    if not any(map(shutil.which, ('cc', 'gcc', 'clang'))):
-        pytest.skip('what sets the clock is written in C')
     assert wrong(clock.jumps(processes, site)) == []
+
+
+def test_summer_time_moves_no_pool(processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clock, 'BEFORE_SECONDS', 6)  # beside other tests a gateway takes longer to start
+    assert wrong(clock.summer_time(processes, site)) == []
+
+
+@pytest.mark.parametrize('way', [clock.jumps, clock.summer_time])
+def test_what_needs_a_compiler_is_skipped_without_one(
+    way: Any, processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(clock, 'compiler', lambda: None)
+    with pytest.raises(pytest.skip.Exception, match=r'(set an hour ahead|summer time).*no C compiler'):
+        wrong(way(processes, site))
+
+
+def test_what_needs_root_is_skipped_without_it(processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database_faults, 'small_disk', lambda _: nullcontext())
+    with pytest.raises(pytest.skip.Exception, match='database: full: only root may mount a disk'):
+        wrong(database_faults.full(processes, site))

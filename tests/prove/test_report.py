@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bench.report
+import prove.__main__
 import prove.report
 from prove.proof import Proof
 
@@ -53,4 +54,19 @@ def test_a_table_says_what_is_not_as_stated_and_what_did_not_run(documents: tupl
         '| a case | SQLite | 5 | calls 5 | as stated |',
         '| another | SQLite | 5 | calls 4 | **not as stated**: one \\| is lost |',
         '| a third | SQLite | 0 | not run no room | not run |',
+    ]
+
+
+def test_a_run_names_what_it_did_not_run(capsys: pytest.CaptureFixture[str]):
+    prove.__main__._say_what_was_not_run(
+        {'abort': [WELL], 'correctness': [ILL], 'faults': [WELL, NOT_RUN], 'clock': []}
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        'Not run: crash, which was not asked for',
+        'Not run: faults: a third, SQLite: no room',
+    ]
+    assert [prove.__main__._verdict(proof) for proof in (WELL, ILL, NOT_RUN)] == [
+        'as stated',
+        'one | is lost',
+        'not run',
     ]
