@@ -64,7 +64,7 @@ class Endpoint(Frozen):
     url: ServerAddress
     api_key: Secret | None = None
     model: Line | None = None
-    weight: float = Field(default=1, gt=0, allow_inf_nan=False)
+    weight: float = Field(default=1, gt=0, le=1_000_000, allow_inf_nan=False)
     concurrency: int | None = Field(default=None, gt=0)
     headers: dict[HeaderName, HeaderValue] = {}
     continuous_usage: bool = False

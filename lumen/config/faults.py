@@ -126,6 +126,8 @@ def _words(details: ErrorDetails, model: type[BaseModel], path: Path) -> str:
             return f'must be more than {context["gt"]:g}'
         case 'greater_than_equal':
             return f'must be {context["ge"]:g} or more'
+        case 'less_than_equal':
+            return f'must be {context["le"]:,.12g} or less'
         case 'too_short' | 'string_too_short':
             return 'must not be empty'
         case 'too_long' | 'string_too_long':

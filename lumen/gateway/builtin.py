@@ -47,7 +47,8 @@ class BuiltinServer:
             try:
                 await self._app(scope, receive, messages.put)
             finally:
-                await messages.put(None)
+                if not left.is_set():  # else nobody takes anything, and a full queue would be waited for for ever
+                    await messages.put(None)
 
         task = asyncio.create_task(run())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from random import Random
 
 MOST_RETRIES = 2
@@ -37,11 +39,16 @@ class Budget:
 
 
 def seconds_of(retry_after: str) -> float | None:
-    """How long `Retry-After` asks to wait. None when nothing is said; for ever when it is not said in seconds."""
+    """How long `Retry-After` (RFC 9110, section 10.2.3) asks to wait, in seconds or until a date.
+
+    None when nothing is said; for ever when it is neither.
+    """
     text = retry_after.strip()
     if not text:
         return None
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else math.inf
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    return _seconds_until(text)
 
 
 def pause(retry_after_seconds: float | None, random: Random) -> float | None:
@@ -49,3 +56,13 @@ def pause(retry_after_seconds: float | None, random: Random) -> float | None:
     if retry_after_seconds is not None and retry_after_seconds > MOST_PATIENCE_SECONDS:
         return None
     return max(retry_after_seconds or 0, random.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
+
+
+def _seconds_until(date: str) -> float:
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return math.inf
+    if moment.tzinfo is None:  # of the old format, which names no zone: it is GMT
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -115,6 +115,7 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
             for given, fault in [
                 ('weight: 0', 'weight: must be more than 0'),
                 ('weight: .inf', 'weight: must be a number'),
+                ('weight: 1000001', 'weight: must be 1,000,000 or less'),
                 ('weight: much', 'weight: must be a number'),
                 ('concurrency: 0', 'concurrency: must be more than 0'),
                 ('concurrency: 1.5', 'concurrency: must be a whole number'),

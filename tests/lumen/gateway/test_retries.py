@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
@@ -43,11 +44,21 @@ def test_five_calls_earn_a_retry():
         ('0', 0),
         (' 2 ', 2),
         ('120', 120),
-        *((said, math.inf) for said in ('-1', '1.5', '٢', 'Wed, 21 Oct 2026 07:28:00 GMT', '9' * 5000)),
+        ('Sun, 06 Nov 1994 08:49:37 GMT', 0),
+        *((said, math.inf) for said in ('-1', '1.5', '٢', 'soon', '9' * 5000)),
+        *((said, math.inf) for said in ('Wed, 32 Oct 2026 07:28:00 GMT', f'Wed, 21 Oct {"9" * 30} 07:28:00 GMT')),
     ],
 )
 def test_retry_after_is_read(said: str, seconds: float | None):
     assert seconds_of(said) == seconds
+
+
+@pytest.mark.parametrize('format', ['%a, %d %b %Y %H:%M:%S GMT', '%A, %d-%b-%y %H:%M:%S GMT', '%a %b %d %H:%M:%S %Y'])
+def test_retry_after_is_read_as_a_date(format: str):  # noqa: A002 - the three that RFC 9110 has
+    said = (datetime.now(UTC) + timedelta(minutes=2)).strftime(format)
+    seconds = seconds_of(said)
+    assert seconds is not None
+    assert 110 < seconds <= 120
 
 
 def test_a_pause_is_short_and_by_chance():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from lumen.config.source import Configuration
 from lumen.database import Database
 from lumen.server.parts import Parts
 
@@ -35,3 +38,21 @@ async def test_a_process_whose_database_does_not_answer_is_not_ready(
     assert await Parts.why_not_ready(parts) == ''
     monkeypatch.setattr('lumen.server.parts.DATABASE_ANSWERS_WITHIN_SECONDS', 0.0)
     assert await Parts.why_not_ready(parts) == 'the database does not answer'
+
+
+async def test_a_process_that_serves_has_frozen_what_start_up_made_and_collects_seldom(
+    database: Database, tmp_path: Path
+):
+    path = tmp_path / 'config.yaml'
+    path.write_text('version: 2')
+    configuration = Configuration.load(path, {'LUMEN_ENCRYPTION_KEY': 'e' * 48})
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    try:
+        async with Parts(
+            configuration, database, 'gateway', lambda *_: pytest.fail('a gateway has no pages')
+        ).running():
+            assert gc.get_freeze_count() > frozen + 10_000
+            assert gc.get_threshold() == (50_000, 20, 20)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
