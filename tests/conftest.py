@@ -122,8 +122,13 @@ def _named(address: str, name: str) -> str:
 
 @pytest.fixture(params=['sqlite', 'postgresql'])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a fresh, migrated database, once for each engine. `serializable` is PostgreSQL at that isolation,
-    where it takes transactions back that meet others, as engines do that are distributed.
+    """The address of a fresh, migrated database, once for each engine."""
+    yield from fresh(request, tmp_path)
+
+
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database of the kind that the fixture's parameter names. `serializable` is PostgreSQL at that
+    isolation, where it takes transactions back that meet others, as distributed engines do.
     """
     if request.param == 'sqlite':
         shutil.copyfile(request.getfixturevalue('sqlite_template'), tmp_path / 'lumen.db')

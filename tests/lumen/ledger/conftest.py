@@ -1,10 +1,14 @@
 """The ledger is tested at the isolation of distributed engines too, where any transaction may have to be repeated."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from tests.conftest import fresh
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test that takes each engine takes PostgreSQL at SERIALIZABLE besides."""
-    chosen = {name for mark in metafunc.definition.iter_markers('parametrize') for name in mark.args[0].split(',')}
-    if 'database_url' in metafunc.fixturenames and 'database_url' not in chosen:
-        metafunc.parametrize('database_url', ['sqlite', 'postgresql', 'serializable'], indirect=True)
+
+@pytest.fixture(params=['sqlite', 'postgresql', 'serializable'])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a fresh, migrated database, once for each engine, and for PostgreSQL at SERIALIZABLE besides."""
+    yield from fresh(request, tmp_path)
