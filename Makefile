@@ -17,7 +17,7 @@ help: ## list the targets
 	@echo 'make format              format the code and sort its imports'
 	@echo 'make pictures            take the pictures of every page anew, for documents and help'
 	@echo 'make bench ARGS="..."      measure the gateway: two processors and a C compiler, ten minutes'
-	@echo 'make prove ARGS="..."      prove what is promised of coins, under faults and crashes: five minutes'
+	@echo 'make prove ARGS="..."      prove what is promised of coins, under faults and crashes: ten minutes'
 	@echo 'make lock                pin the requirements of pyproject.toml anew, with hashes'
 	@echo 'make clean               remove .venv and caches (never data/)'
 

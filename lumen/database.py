@@ -22,6 +22,7 @@ import peewee
 import structlog
 
 import models
+from lumen import conflicts
 from lumen.database_faults import cannot_write, is_of_the_database, unavailable
 from lumen.engine import SqliteEngine, connect
 from lumen.errors import DatabaseUnavailable, LumenError, OutcomeUnknown
@@ -208,10 +209,10 @@ class Database:
         return int(cursor.fetchone()[0])
 
     def _read(self, call: Callable[[], T]) -> T:
+        """What `call` finds. It may be called again, when the database fails or takes its transaction back."""
         for attempt in range(ATTEMPTS):
             try:
-                with self._transaction(True):
-                    return call()
+                return self._read_once(call)
             except (peewee.OperationalError, peewee.InterfaceError) as error:
                 self.engine.close()
                 if attempt == ATTEMPTS - 1:
@@ -222,6 +223,17 @@ class Database:
                     raise unavailable(error, self._url) from error
                 raise
         raise AssertionError('unreachable')
+
+    def _read_once(self, call: Callable[[], T]) -> T:
+        pauses = conflicts.pauses()
+        while True:
+            try:
+                with self._transaction(True):
+                    return call()
+            except peewee.OperationalError as error:
+                if not conflicts.is_conflict(error) or (pause := next(pauses, None)) is None:
+                    raise
+            self._writer.pause.wait(pause)
 
     @contextmanager
     def _transaction(self, read_only: bool) -> Iterator[None]:

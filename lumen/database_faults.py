@@ -16,7 +16,7 @@ LEAST_FREE_BYTES = 100_000
 READ_ONLY = ('readonly', 'read-only')
 FULL = ('disk is full', 'no space left', 'could not extend', 'disk quota')
 NO_DATABASE = ('not a database', 'malformed', 'file is encrypted')
-BUSY = ('database is locked', 'too many connections', 'too many clients')
+BUSY = ('database is locked', 'too many connections', 'too many clients', 'could not serialize', 'deadlock detected')
 OUR_MISTAKES = ('no such column', 'no such function', 'syntax error')
 """SQLite calls these failures of the database."""
 

@@ -89,7 +89,8 @@ class SqliteEngine(_OffLoop, peewee.SqliteDatabase):
 
 
 class PostgresqlEngine(_OffLoop, peewee.PostgresqlDatabase):
-    pass
+    tells_fates: bool | None = None
+    """Whether the server knows what became of a transaction; None before it was asked. See `commit_fate.py`."""
 
 
 Engine = SqliteEngine | PostgresqlEngine

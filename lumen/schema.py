@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import peewee
 from playhouse.migrations import Runner
 
 from lumen.database import Database
 from lumen.errors import MigrationsPending, NewerSchema
 
 DIRECTORY = Path(__file__).parent.parent / 'migrations'
-LOCK = 0x4C756D656E  # any number that is ours: "Lumen"
 
 
 def migrate(database: Database) -> list[str]:
-    """Apply the steps that are missing, all or none, one process at a time. Returns their names.
+    """Apply the steps that are missing, all or none. Returns their names.
 
-    Raises NewerSchema when a step is applied that this program does not know.
+    Of several processes at once, one does it: the others stumble over what it made, and look again. No lock is needed
+    for that, which not every engine would have. Raises NewerSchema when a step is applied that this program does not
+    know.
     """
-    return database.write_now(_migrate, database)
+    while True:
+        missing = pending(database)
+        try:
+            return database.write_now(_migrate, database)
+        except peewee.DatabaseError:
+            if pending(database) == missing:
+                raise
 
 
 def pending(database: Database) -> list[str]:
@@ -34,8 +42,6 @@ def require_current(database: Database) -> None:
 
 
 def _migrate(database: Database) -> list[str]:
-    if not database.is_sqlite:
-        database.engine.execute_sql('select pg_advisory_xact_lock(%s)', (LOCK,))
     missing = _pending(database)
     Runner(database.engine, directory=str(DIRECTORY)).up()
     return missing

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import peewee
 import structlog
 
-from lumen import commit_fate
+from lumen import commit_fate, conflicts
 from lumen.database_faults import is_of_the_database, lasts, unavailable
 from lumen.engine import Engine
 from lumen.errors import LumenError, OutcomeUnknown
@@ -22,7 +22,9 @@ log = structlog.get_logger()
 
 MAX_BATCH = 256
 ATTEMPTS = 5
-"""How often a batch is tried again when the database, not a statement of ours, is in the way (deadlock, lost link)."""
+"""How often a batch is tried again when the database, not a statement of ours, is in the way (a lost link)."""
+
+Results = list[tuple[Any, BaseException | None]]
 
 Batched = Callable[[Sequence[Any]], Sequence[tuple[Any, LumenError | None]]]
 """A write of many things at once: for each, in order, its value or why it was refused, having changed nothing."""
@@ -85,6 +87,8 @@ class Writer(threading.Thread):
         self._engine = engine
         self._url = url
         self._transaction = transaction
+        self._committing: str | None = None
+        """The number of the transaction whose COMMIT was sent last, while nothing else is known of it."""
 
     def run(self) -> None:
         last = False
@@ -115,18 +119,16 @@ class Writer(threading.Thread):
 
     def _commit(self, batch: list[Work]) -> None:
         for attempt in range(ATTEMPTS):
-            number: str | None = None
+            results: Results = []
             try:
-                with self._transaction(False):
-                    results = self._run_all(batch)
-                    number = commit_fate.number(self._engine)
+                self._carry_out(batch, results)
             except (peewee.OperationalError, peewee.InterfaceError) as error:
                 self._engine.close()
-                is_lasting = lasts(error, self._url)
+                is_lasting = lasts(error, self._url) or conflicts.is_conflict(error)
                 if not is_lasting:
                     log.warning('write batch failed', attempt=attempt + 1, size=len(batch), error=str(error))
-                if number is not None:  # COMMIT was sent: what may be done already must not be done again
-                    is_done = self._was_carried_out(number)
+                if self._committing is not None:  # what may be done already must not be done again
+                    is_done = self._was_carried_out(self._committing)
                     if is_done is not False:
                         self._answer(batch, results if is_done else [(None, OutcomeUnknown())] * len(batch))
                         return
@@ -163,6 +165,27 @@ class Writer(threading.Thread):
                 self._answer(batch, results)
                 return
 
+    def _carry_out(self, batch: list[Work], results: Results) -> None:
+        """Fill in `results` in one transaction. When another one got in its way, it is repeated as a whole: nothing of
+        what it had found stays.
+        """
+        pauses = conflicts.pauses()
+        while True:
+            results.clear()
+            self._committing = None
+            try:
+                with self._transaction(False):
+                    results += self._run_all(batch)
+                    self._committing = commit_fate.number(self._engine)
+                return
+            except peewee.DatabaseError as error:
+                if not conflicts.is_conflict(error):
+                    raise
+                self._committing = None  # the server itself says that it was not carried out
+                if (pause := next(pauses, None)) is None:
+                    raise
+            self.pause.wait(pause)
+
     def _was_carried_out(self, number: str) -> bool | None:
         """What became of transaction `number`, whose COMMIT got no answer; None when the database does not say."""
         for attempt in range(ATTEMPTS):
@@ -177,7 +200,7 @@ class Writer(threading.Thread):
             self.pause.wait(0.02 * 2**attempt)
         return None
 
-    def _answer(self, batch: list[Work], results: list[tuple[Any, BaseException | None]]) -> None:
+    def _answer(self, batch: list[Work], results: Results) -> None:
         for work, (value, failure) in zip(batch, results, strict=True):
             if failure is not None:
                 self._fail(work, failure)
@@ -195,8 +218,8 @@ class Writer(threading.Thread):
         except Exception:
             log.exception('a write that failed could not be told')
 
-    def _run_all(self, batch: list[Work]) -> list[tuple[Any, BaseException | None]]:
-        results: list[tuple[Any, BaseException | None]] = []
+    def _run_all(self, batch: list[Work]) -> Results:
+        results: Results = []
         for batched, works in groupby(batch, key=lambda work: work.batched):
             some = list(works)
             if batched is None:

@@ -22,6 +22,9 @@ from bench.processes import Processes
 from prove import abort, clock, correctness, crash, database_faults, postgresql, report, upstream_faults
 from prove.proof import Proof
 
+GATEWAYS = 4
+"""That share a database where several do."""
+
 Ways = Coroutine[Any, Any, list[Proof] | Proof]
 
 
@@ -36,8 +39,8 @@ class Run:
 
     def correctness(self) -> list[Ways]:
         return [
-            correctness.prove(self._processes, self._folder(), url, seed=self._seed)
-            for url in ('', self._server.new_database())
+            correctness.prove(self._processes, self._folder(), url, gateways=gateways, seed=self._seed)
+            for url, gateways in self._shared()
         ]
 
     def abort(self) -> list[Ways]:
@@ -58,8 +61,15 @@ class Run:
 
     def crash(self) -> list[Ways]:
         return [
-            crash.prove(self._processes, self._folder(), url, seed=self._seed)
-            for url in ('', self._server.new_database())
+            crash.prove(
+                self._processes,
+                self._folder(),
+                url,
+                kills=crash.KILLS // 2 if gateways > 1 else crash.KILLS,  # which take twice as long
+                gateways=gateways,
+                seed=self._seed,
+            )
+            for url, gateways in self._shared()
         ]
 
     def clock(self) -> list[Ways]:
@@ -68,6 +78,12 @@ class Run:
             for way in (clock.jumps, clock.summer_time)
             for url in ('', self._server.new_database())
         ]
+
+    def _shared(self) -> list[tuple[str, int]]:
+        """The databases on which coins are proved, and by how many gateways they are shared."""
+        new = self._server.new_database
+        serializable = postgresql.serializable
+        return [('', 1), (new(), 1), (new(), GATEWAYS), (serializable(new()), 1), (serializable(new()), GATEWAYS)]
 
     def _folder(self) -> Path:
         self._sites += 1

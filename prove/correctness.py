@@ -34,9 +34,11 @@ async def prove(
     *,
     calls: int = CALLS,
     worth: tuple[int, ...] = WORTH,
+    gateways: int = 1,
     seed: int = 0,
 ) -> list[Proof]:
     """Calls of one price on pools that are worth so many of them, and of mixed prices on one of so many of the least.
+    So many `gateways`, processes of their own, share them.
 
     A call may cost more than it does, so that it holds more than it is charged, and others wait for the rest.
     """
@@ -44,7 +46,7 @@ async def prove(
     async with ModelServer() as server:
         offered = [model(name, server.port, price=price) for name, price in PRICES.items()]
         site = Site(processes, directory, offered, pools, database_url)
-        gateway = await asyncio.to_thread(site.serve)
+        serving = [await asyncio.to_thread(site.serve, on=number % 2) for number in range(gateways)]
         random_ = random.Random(seed)  # noqa: S311 - a sequence to have again, no secret
         proofs = []
         for number, amount in enumerate(_amounts(worth)):
@@ -52,12 +54,16 @@ async def prove(
             names = random_.choices(MIXED, (4, 2, 1), k=calls) if is_mixed else ['odd'] * calls
             bodies = [_body(f'{number}-{at}', name) for at, name in enumerate(names)]
             gate = asyncio.Event()
-            calling = [asyncio.create_task(call(gateway.port, site.keys[number], body, gate=gate)) for body in bodies]
+            calling = [
+                asyncio.create_task(call(serving[at % gateways].port, site.keys[number], body, gate=gate))
+                for at, body in enumerate(bodies)
+            ]
             await asyncio.sleep(0)
             gate.set()
             answers = await asyncio.gather(*calling)
-            proofs.append(_judged(site, number, amount, names, answers))
-        site.stop(gateway)
+            proofs.append(_judged(site, number, amount, names, answers, gateways))
+        for gateway in serving:
+            site.stop(gateway)
     return proofs
 
 
@@ -84,7 +90,7 @@ def _body(name: str, model_name: str) -> dict[str, Any]:
     }
 
 
-def _judged(site: Site, number: int, amount: int, names: list[str], answers: list[Answer]) -> Proof:
+def _judged(site: Site, number: int, amount: int, names: list[str], answers: list[Answer], gateways: int) -> Proof:
     wrong = Wrongs()
     admitted = [name for name, answer in zip(names, answers, strict=True) if answer.status == 200]
     refused = [name for name, answer in zip(names, answers, strict=True) if answer.status == 429]
@@ -104,7 +110,7 @@ def _judged(site: Site, number: int, amount: int, names: list[str], answers: lis
     least = cost('one') if set(names) != {'odd'} else cost('odd')
     return Proof(
         case=f'{kind} {amount // least} of the least' if kind.startswith('mixed') else f'{kind} {amount // least}',
-        on=site.engine,
+        on=site.described(gateways),
         calls=len(answers),
         stated=STATED,
         found={
@@ -113,6 +119,7 @@ def _judged(site: Site, number: int, amount: int, names: list[str], answers: lis
             'shortfall': shortfall,
             'left': row.balance,
             'refused though payable': len(could),
-        },
+        }
+        | site.taken_back(),
         wrong=wrong.all,
     )

@@ -30,73 +30,106 @@ POOL = {'max': '100000', 'refresh': '0', 'starting': '100000'}
 
 
 async def prove(
-    processes: Processes, directory: Path, database_url: str = '', *, kills: int = KILLS, seed: int = 0
+    processes: Processes,
+    directory: Path,
+    database_url: str = '',
+    *,
+    kills: int = KILLS,
+    gateways: int = 1,
+    are_declared_dead: bool = False,
+    seed: int = 0,
 ) -> list[Proof]:
     """Kill gateways under load at moments that `seed` gives.
 
     On SQLite the next one settles what the last one left, when it starts. On PostgreSQL another one that lives does it,
-    which takes a while to be sure of a death: the next gateway is killed meanwhile.
+    which takes a while to be sure of a death: the next gateway is killed meanwhile. Of several `gateways` under load,
+    one is killed each time, while the others serve on, and another one takes its place. Only the first is spared: to
+    judge of the dead, one must have lived for half a minute.
+
+    When they `are_declared_dead`, those who live need not find that out by half a minute of silence.
     """
     moments = random.Random(seed)  # noqa: S311 - a sequence to have again, no secret
     wrong = Wrongs()
     async with ModelServer() as server:
         site = Site(processes, directory, [model('m', server.port, price=PRICE)], [POOL], database_url)
-        living = [] if site.engine == 'SQLite' else [await asyncio.to_thread(site.serve)]
-        answered: list[Answer] = []
+        judges = [] if site.engine == 'SQLite' or gateways > 1 else [await asyncio.to_thread(site.serve)]
         deaths = Deaths(site)
         following = asyncio.create_task(deaths.follow())
-        calls = 0
+        loads: list[Load] = []
+        serving: list[Load] = []
         for number in range(kills):
-            gateway = await asyncio.to_thread(site.serve)
-            load = Load(gateway, site.keys[0], f'{number}')
-            calling = asyncio.create_task(load.run())
-            await load.begun.wait()
+            while len(serving) < gateways:
+                serving.append(Load(site, f'{len(loads)}', CALLERS // gateways, on=len(loads) % 2))
+                loads.append(serving[-1])
+                await serving[-1].begin()
             await asyncio.sleep(moments.uniform(*SECONDS))
-            gateway.process.kill()
-            died_at = time.monotonic()
-            await asyncio.to_thread(gateway.process.wait)
-            await calling
-            site.stop(gateway)
-            deaths.add(died_at, await asyncio.to_thread(site.open_holds))
-            answered += load.answered
-            calls += load.number
+            victim = serving.pop(moments.randrange(1, gateways) if gateways > 1 else 0)
+            died_at = await victim.kill()
+            deaths.add(died_at, await asyncio.to_thread(site.open_holds_of, victim.process_id))
+            if are_declared_dead:
+                await asyncio.to_thread(site.forget, victim.process_id)
             wrong.add([f'after kill {number + 1}: {each}' for each in await asyncio.to_thread(site.differences)])
+        for load in serving:
+            await load.end()
         if site.engine == 'SQLite':
-            living.append(await asyncio.to_thread(site.serve))
+            judges.append(await asyncio.to_thread(site.serve))
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_WITHIN + 5):
                 await deaths.all_settled()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        for gateway in living:
+        for gateway in [*judges, *(load.gateway for load in serving)]:
             site.stop(gateway)
-    return [_judged(site, wrong, kills, calls, answered, deaths)]
+    return [_judged(site, wrong, kills, gateways, loads, deaths)]
 
 
 class Load:
-    """Callers who call a gateway until it answers no more, whole answers and streams in turn."""
+    """A gateway, and callers who call it until it answers no more, whole answers and streams in turn."""
 
-    def __init__(self, gateway: Running, key: str, name: str):
+    def __init__(self, site: Site, name: str, callers: int, *, on: int):
         self.answered: list[Answer] = []
-        self.begun = asyncio.Event()
         self.number = 0
-        self._gateway, self._key, self._name = gateway, key, name
+        self.gateway: Running
+        self.process_id = ''
+        """By which its holds are known."""
+        self._site, self._name, self._callers, self._on = site, name, callers, on
+        self._begun = asyncio.Event()
+        self._is_over = False
+        self._calling: asyncio.Future[list[None]]
 
-    async def run(self) -> None:
-        """Return when the gateway is gone."""
-        await asyncio.gather(*(self._call_on() for _ in range(CALLERS)))
+    async def begin(self) -> None:
+        """Return when the first answer has come."""
+        before = await asyncio.to_thread(self._site.processes)
+        self.gateway = await asyncio.to_thread(self._site.serve, on=self._on)
+        (self.process_id,) = await asyncio.to_thread(self._site.processes) - before
+        self._calling = asyncio.gather(*(self._call_on() for _ in range(self._callers)))
+        await self._begun.wait()
+
+    async def kill(self) -> float:
+        """End the gateway in mid-call. Returns when that was."""
+        self.gateway.process.kill()
+        died_at = time.monotonic()
+        await asyncio.to_thread(self.gateway.process.wait)
+        await self._calling
+        self._site.stop(self.gateway)
+        return died_at
+
+    async def end(self) -> None:
+        """Return when the calls in flight have ended, and nobody calls any more."""
+        self._is_over = True
+        await self._calling
 
     async def _call_on(self) -> None:
-        while self._gateway.process.poll() is None:
+        while not self._is_over and self.gateway.process.poll() is None:
             self.number += 1
             told = {'name': f'{self._name} {self.number}', 'input': INPUT, 'events': OUTPUT, 'interval': 0.003}
             body: dict[str, Any] = {'model': 'm', 'messages': MESSAGE, 'max_tokens': OUTPUT, 'metadata': told}
             if streams := self.number % 2 == 0:
                 body['stream'] = True
-            answer = await call(self._gateway.port, self._key, body)
+            answer = await call(self.gateway.port, self._site.keys[0], body)
             if answer.status == 200 and (b'[DONE]' in answer.body if streams else answer.is_complete):
                 self.answered.append(answer)
-                self.begun.set()
+                self._begun.set()
 
 
 class Deaths:
@@ -109,11 +142,9 @@ class Deaths:
         self._site = site
 
     def add(self, died_at: float, holds: list[str]) -> None:
-        """Take in a death, with all calls that are held now: what is known already belongs to an earlier one."""
-        for request_id in holds:
-            if request_id not in self.left:
-                self.left[request_id] = died_at
-                self.calls += 1
+        """Take in a death, with the calls that it left."""
+        self.left |= dict.fromkeys(holds, died_at)
+        self.calls += len(holds)
 
     async def follow(self) -> None:
         """Look at what is left, until cancelled."""
@@ -135,8 +166,9 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.05)
 
 
-def _judged(site: Site, wrong: Wrongs, kills: int, calls: int, answered: list[Answer], deaths: Deaths) -> Proof:
+def _judged(site: Site, wrong: Wrongs, kills: int, gateways: int, loads: list[Load], deaths: Deaths) -> Proof:
     requests = site.requests()
+    answered = [answer for load in loads for answer in load.answered]
     due = Price(*map(from_text, PRICE)).cost(INPUT, OUTPUT)
     uncharged = [
         answer.request_id
@@ -150,16 +182,17 @@ def _judged(site: Site, wrong: Wrongs, kills: int, calls: int, answered: list[An
     wrong(bool(deaths.left), f'{len(deaths.left)} holds are left')
     wrong(deaths.slowest > SETTLED_WITHIN, f'a hold was settled after {deaths.slowest:.0f} s')
     wrong.add(site.wrong_in_the_books())
+    found: dict[str, int | float | str] = {
+        'answered': len(answered),
+        'of these uncharged': len(uncharged),
+        'left in mid-call': deaths.calls,
+        'last of them settled after': f'{deaths.slowest:.1f} s',
+    }
     return Proof(
         case=f'killed {kills} times under the load of {CALLERS} callers',
-        on=site.engine,
-        calls=calls,
+        on=site.described(gateways),
+        calls=sum(load.number for load in loads),
         stated=f'nothing that was answered is uncharged; conservation holds; all settled within {SETTLED_WITHIN} s',
-        found={
-            'answered': len(answered),
-            'of these uncharged': len(uncharged),
-            'left in mid-call': deaths.calls,
-            'last of them settled after': f'{deaths.slowest:.1f} s',
-        },
+        found=found | site.taken_back(),
         wrong=wrong.all,
     )

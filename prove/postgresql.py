@@ -62,6 +62,11 @@ class Server:
         pgexec('pg_ctl', everything, bin_path=self._server.bin_path, user=self._server.system_user)
 
 
+def serializable(url: str) -> str:
+    """The same database, in which every transaction that writes is serializable."""
+    return f'{url}&options=-cdefault_transaction_isolation%3Dserializable'
+
+
 @contextmanager
 def serving() -> Iterator[Server]:
     """A server that lives as long as the block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +59,8 @@ class Site:
             'clients': {'default': pools[0]} | {f'client-{number}': pool for number, pool in enumerate(pools)},
         }
         self._processes = processes
+        self._one_look = threading.Lock()
+        """The models of a process speak to one database at a time: the one that was opened last."""
         self._installation = Installation(directory, 0, database_url, json.dumps(whole))
         self.clock: Callable[[], int] | None = None
         """By which what is asked here goes, in microseconds since the epoch, if not by the true time."""
@@ -67,6 +70,26 @@ class Site:
     @property
     def engine(self) -> str:
         return 'SQLite' if self.database_url.startswith('sqlite') else 'PostgreSQL'
+
+    @property
+    def is_serializable(self) -> bool:
+        return 'serializable' in self.database_url
+
+    def described(self, gateways: int) -> str:
+        """The database, at which isolation if that is not the usual one, and how many gateways share it if several."""
+        isolation = ', SERIALIZABLE' if self.is_serializable else ''
+        return f'{self.engine}{isolation}{f", {gateways} gateways" if gateways > 1 else ""}'
+
+    def taken_back(self) -> dict[str, int]:
+        """At SERIALIZABLE: how many transactions the server took back, as a figure of a proof."""
+        if not self.is_serializable:
+            return {}
+        question = 'select xact_rollback from pg_stat_database where datname = current_database()'
+        return {'transactions taken back': self.read(lambda: models.database.execute_sql(question).fetchone()[0])}
+
+    def processes(self) -> set[str]:
+        """The ids of the gateways that count as living."""
+        return self.read(lambda: {row.id for row in models.Process.select(models.Process.id)})
 
     @property
     def configuration(self) -> Configuration:
@@ -89,19 +112,25 @@ class Site:
 
     def read(self, question: Callable[[], T]) -> T:
         """What a question on the tables of `models` finds, asked from beside the gateways."""
-        database = Database(self.database_url, readers=1, clock=self.clock)
-        try:
-            return database.read_now(question)
-        finally:
-            database.close()
+        with self._one_look:
+            database = Database(self.database_url, readers=1, clock=self.clock)
+            try:
+                return database.read_now(question)
+            finally:
+                database.close()
 
     def write(self, change: Callable[[], object]) -> None:
-        """Change what a proof needs otherwise, while no gateway runs."""
-        database = Database(self.database_url, readers=1)
-        try:
-            database.write_now(change)
-        finally:
-            database.close()
+        """Change what a proof needs otherwise; on SQLite while no gateway runs."""
+        with self._one_look:
+            database = Database(self.database_url, readers=1)
+            try:
+                database.write_now(change)
+            finally:
+                database.close()
+
+    def forget(self, process_id: str) -> None:
+        """Take a gateway for dead, as another one would after half a minute without a sign of life."""
+        self.write(lambda: models.Process.delete().where(models.Process.id == process_id).execute())
 
     def account(self, number: int = 0) -> models.Account:
         """The account of a client, by its place among the pools."""
@@ -114,6 +143,12 @@ class Site:
     def open_holds(self) -> list[str]:
         """The calls that coins are held for."""
         return self.read(lambda: [row.request_id for row in models.Hold.select(models.Hold.request_id)])
+
+    def open_holds_of(self, process_id: str) -> list[str]:
+        """Those of one gateway."""
+        return self.read(
+            lambda: [row.request_id for row in models.Hold.select().where(models.Hold.process_id == process_id)]
+        )
 
     def wait_until_settled(self, seconds: float = 15) -> None:
         """Return when no coins are held. Raises SystemExit when that takes too long."""

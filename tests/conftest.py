@@ -15,6 +15,7 @@ import pytest
 
 from lumen import schema
 from lumen.database import Database
+from prove.postgresql import serializable
 from tests.postgresql_proxy import Proxy
 
 # Every test has databases of its own, whose every commit waits for the disk. In memory nothing has to be waited for.
@@ -122,6 +123,13 @@ def _named(address: str, name: str) -> str:
 @pytest.fixture(params=['sqlite', 'postgresql'])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a fresh, migrated database, once for each engine."""
+    yield from fresh(request, tmp_path)
+
+
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database of the kind that the fixture's parameter names. `serializable` is PostgreSQL at that
+    isolation, where it takes transactions back that meet others, as distributed engines do.
+    """
     if request.param == 'sqlite':
         shutil.copyfile(request.getfixturevalue('sqlite_template'), tmp_path / 'lumen.db')
         yield f'sqlite:///{tmp_path}/lumen.db'
@@ -131,7 +139,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     name = f'lumen_{uuid4().hex}'
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'create database {name} template {template} strategy file_copy')
-        yield _named(server, name)
+        address = _named(server, name)
+        yield serializable(address) if request.param == 'serializable' else address
         connection.execute(f'drop database {name} with (force)')
 
 

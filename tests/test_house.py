@@ -26,6 +26,7 @@ FLOORS = [
         'lumen.database_address',
         'lumen.database_faults',
         'lumen.commit_fate',
+        'lumen.conflicts',
         'lumen.engine',
         'lumen.bulk',
         'lumen.schema',

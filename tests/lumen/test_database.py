@@ -163,6 +163,20 @@ def test_when_nobody_can_say_whether_it_was_done_that_is_said(
 
 
 @only_postgresql
+@pytest.mark.parametrize('delivered', [True, False])
+def test_where_transactions_have_no_fate_a_lost_answer_to_commit_is_not_known(
+    proxy: Proxy, new_database: Callable[[str], Database], delivered: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(commit_fate, 'VERSION', "select 'CockroachDB CCL v24.3.0'")
+    database = new_database(proxy.url)
+    database.write_now(add_client, 'before')
+    proxy.cut(delivered=delivered)
+    with pytest.raises(OutcomeUnknown):
+        database.write_now(add_client, 'one')
+    wait_until(lambda: database.read_now(names) == (['before', 'one'] if delivered else ['before']))
+
+
+@only_postgresql
 def test_each_write_of_a_batch_keeps_its_own_end_over_a_lost_answer(
     proxy: Proxy, new_database: Callable[[str], Database]
 ):

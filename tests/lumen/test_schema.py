@@ -1,17 +1,22 @@
 """Migrating from empty must give exactly what `models.py` says: the two are written separately."""
 
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import peewee
 import psycopg
 import pytest
+from playhouse.migrations import Runner
 
 import models
 from lumen import schema
 from lumen.database import Database
 from lumen.errors import MigrationsPending
+from tests.conftest import wait_until
 
 TABLES = [table for table in models.Table.__subclasses__() if table.__module__ == 'models']
 
@@ -98,3 +103,53 @@ def test_a_database_that_is_behind_is_refused_with_what_to_do(tmp_path: Path, ne
     database = new_database(f'sqlite:///{tmp_path}/empty.db')
     with pytest.raises(MigrationsPending, match=r'0001_first_schema, .*; run `lumen migrate`'):
         schema.require_current(database)
+
+
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+@pytest.mark.parametrize('there', [None, '0001_first_schema', '0003_fingerprint', '0004_audit_without_replacing'])
+def test_of_two_processes_that_migrate_at_once_one_does_it(
+    from_models: str, new_database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch, there: str | None
+):
+    first, second = new_database(from_models), new_database(from_models)
+    if there is not None:
+        first.write_now(Runner(first.engine, directory=str(schema.DIRECTORY)).up, there)
+    missing = schema.pending(first)
+
+    def somebody_waits() -> bool:
+        with psycopg.connect(from_models) as connection:
+            waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            return connection.execute(waiting).fetchone() is not None
+
+    class Slow(Runner):
+        """The first one commits only when the other one has come as far as to wait for it."""
+
+        def up(self, *_: Any) -> Any:
+            found = super().up()
+            if self.database is first.engine:
+                done.set()
+                wait_until(somebody_waits)
+            return found
+
+    done = threading.Event()
+    monkeypatch.setattr(schema, 'Runner', Slow)
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        by_first = threads.submit(schema.migrate, first)
+        assert done.wait(30)
+        by_second = threads.submit(schema.migrate, second)
+        assert [by_first.result(30), by_second.result(30)] == [missing, []]
+    schema.require_current(second)
+
+
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+def test_a_step_that_fails_by_itself_is_not_tried_for_ever(
+    from_models: str, new_database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+):
+    database = new_database(from_models)
+
+    class Broken(Runner):
+        def up(self, *_: Any) -> None:
+            database.engine.execute_sql('drop table nonsense')
+
+    monkeypatch.setattr(schema, 'Runner', Broken)
+    with pytest.raises(peewee.ProgrammingError, match='nonsense'):
+        schema.migrate(database)

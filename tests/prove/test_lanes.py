@@ -31,6 +31,8 @@ def wrong(way: Coroutine[Any, Any, list[Proof] | Proof]) -> list[tuple[str, tupl
     for proof in proofs:
         if proof.not_run:
             pytest.skip(f'{proof.case}: {proof.not_run}')
+    if all('SERIALIZABLE, ' in proof.on for proof in proofs):  # several who met, or nothing is proved of it
+        assert proofs[-1].found['transactions taken back'] > 0
     assert all(proof.calls for proof in proofs)
     return [(proof.case, proof.wrong) for proof in proofs if proof.wrong]
 
@@ -40,9 +42,14 @@ def site(processes: Processes) -> Path:
     return processes.directory / 'site'
 
 
-@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
-def test_a_pool_pays_for_what_it_is_worth_and_no_more(processes: Processes, site: Path, database_url: str):
-    assert wrong(correctness.prove(processes, site, database_url, calls=60, worth=(10, 25))) == []
+@pytest.mark.parametrize(
+    ('database_url', 'gateways'), [('postgresql', 1), ('postgresql', 2), ('serializable', 2)], indirect=['database_url']
+)
+def test_a_pool_pays_for_what_it_is_worth_and_no_more(
+    processes: Processes, site: Path, database_url: str, gateways: int
+):
+    proving = correctness.prove(processes, site, database_url, calls=60, worth=(10, 25), gateways=gateways)
+    assert wrong(proving) == []
 
 
 def test_who_hangs_up_pays_for_what_was_generated(processes: Processes, site: Path, monkeypatch: pytest.MonkeyPatch):
@@ -73,6 +80,18 @@ def test_a_full_disk_loses_and_doubles_nothing(processes: Processes, site: Path)
 
 def test_what_was_answered_before_a_kill_is_charged(processes: Processes, site: Path):
     assert wrong(crash.prove(processes, site, kills=1, seed=1)) == []
+
+
+@pytest.mark.parametrize(
+    ('database_url', 'gateways'),
+    [('serializable', 1), ('postgresql', 2), ('serializable', 2)],
+    indirect=['database_url'],
+)
+def test_what_a_killed_gateway_left_is_settled_by_those_that_live(
+    processes: Processes, site: Path, database_url: str, gateways: int
+):
+    proving = crash.prove(processes, site, database_url, kills=1, gateways=gateways, are_declared_dead=True, seed=1)
+    assert wrong(proving) == []
 
 
 def test_a_clock_that_is_set_moves_no_pool(processes: Processes, site: Path):
