@@ -83,8 +83,12 @@ def test_every_library_is_explained():
 
 
 def test_the_sdk_of_the_tests_is_named_with_its_version():
-    pinned = re.search(r'^openai==(\S+)', (ROOT / 'requirements-dev.txt').read_text(), re.MULTILINE)[1]
-    assert f'`openai` for Python, {pinned};' in (ROOT / 'docs/api.md').read_text()
+    pinned = {
+        name: re.search(rf'^{name}==(\S+)', (ROOT / 'requirements-dev.txt').read_text(), re.MULTILINE)[1]
+        for name in ('openai', 'anthropic')
+    }
+    said = f'`openai` {pinned["openai"]} and `anthropic` {pinned["anthropic"]} for Python;'
+    assert said in (ROOT / 'docs/api.md').read_text()
 
 
 def test_every_room_is_on_the_map():

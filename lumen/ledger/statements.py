@@ -100,7 +100,7 @@ _ACCOUNT = (
 )
 ACCOUNTS = (_ACCOUNT, 'from account where id {among}')
 ACCOUNTS_AND_LINES = (
-    f'{_ACCOUNT}, (select json_agg(json_build_array(process_id, since, seen_at)) from line where account_id = id)',  # noqa: S608
+    f'{_ACCOUNT}, (select json_agg(json_build_array(process_id, since, seen_at)) from line where account_id = id)',  # noqa: S608 - names of ours
     'from account where id {among} order by id for update',
 )
 """With whoever stands first for their coins in each process. They are locked, in their order."""
