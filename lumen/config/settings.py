@@ -103,6 +103,10 @@ class App(Frozen):
     trusted_proxies: tuple[Network, ...] = ()
 
 
+Modality = Literal['text', 'image', 'audio', 'video', 'file', 'embeddings', 'scores']
+"""What a model reads or answers with."""
+
+
 class ModelDefaults(Frozen):
     access: Access = 'blocked'
     ack_message: Prose = ''
@@ -125,6 +129,8 @@ class Model(Frozen):
     context_window: int | None = Field(default=None, gt=0)
     max_output_tokens: int | None = Field(default=None, gt=0)
     max_image_tokens: int = Field(default=1500, gt=0)
+    input_modalities: tuple[Modality, ...] = ('text',)
+    output_modalities: tuple[Modality, ...] = ('text',)
     endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_not_empty)]
 
     @cached_property

@@ -124,12 +124,17 @@ def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
     """The model, if the account may use it. Raises NotFound in the same words whether it is unknown or blocked."""
     model = settings.model(name)
     if model is None or not access.decide(settings, identity.kind, identity.handle, model).is_allowed:
-        raise NotFound(
-            f'The model "{name[:200]}" does not exist or you do not have access to it.',
-            code='model_not_found',
-            param='model',
-        )
+        raise not_found(name)
     return model
+
+
+def not_found(name: str) -> NotFound:
+    """What is said of a model that there is not, or that one may not know of."""
+    return NotFound(
+        f'The model "{name[:200]}" does not exist or you do not have access to it.',
+        code='model_not_found',
+        param='model',
+    )
 
 
 def _wants_usage(body: dict[str, Any]) -> bool:

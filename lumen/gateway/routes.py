@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import time
 from collections.abc import Callable
@@ -15,12 +16,11 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from lumen import access
-from lumen.config.settings import Model
 from lumen.database import Database
 from lumen.errors import DatabaseUnavailable, LumenError, NotFound
 from lumen.gateway import body as request_body
-from lumen.gateway import errors
-from lumen.gateway.admission import Admission, find_model
+from lumen.gateway import errors, listing
+from lumen.gateway.admission import Admission, find_model, not_found
 from lumen.gateway.auth import Authenticator
 from lumen.gateway.body import MEGABYTE, Disconnected
 from lumen.gateway.calls import Calls
@@ -35,13 +35,11 @@ from lumen.gateway.upstream import Upstream
 from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ledger
 from lumen.ledger.ledger import SettingsSource
+from lumen.records import health
 
 log = structlog.get_logger()
 
 GRACE_SECONDS = 30.0
-OWNER = 'lumen'
-CREATED = 1_700_000_000
-"""OpenAI's model objects state when a model was made; nobody knows, and clients insist on a number."""
 
 
 class Gateway:
@@ -50,6 +48,7 @@ class Gateway:
     def __init__(self, configuration: SettingsSource, database: Database, ledger: Ledger, key_secret: bytes):
         expectation = Expectation()
         self._configuration = configuration
+        self._database = database
         self._upstream = Upstream()
         self._authenticator = Authenticator(database, key_secret)
         self._admission = Admission(ledger, expectation)
@@ -148,21 +147,39 @@ class Gateway:
         await self._relay.run(call, exchange, has_left)
 
     async def _models(self, exchange: Exchange) -> None:
-        identity = await self._identity(exchange)
-        visible = access.visible(self._configuration.current, identity.kind, identity.handle)
-        await _json(exchange, {'object': 'list', 'data': [_described(model) for model in visible]})
+        settings = self._configuration.current
+        if self._is_monitoring(exchange):
+            visible = list(settings.models)
+        else:
+            identity = await self._identity(exchange)
+            visible = access.visible(settings, identity.kind, identity.handle)
+        known = await self._database.read(health.seen)
+        described = [listing.described(model, health.of_model(model, known)) for model in visible]
+        await _json(exchange, {'object': 'list', 'data': described})
 
     async def _model(self, exchange: Exchange, name: str) -> None:
-        identity = await self._identity(exchange)
-        await _json(exchange, _described(find_model(self._configuration.current, identity, name)))
+        settings = self._configuration.current
+        if self._is_monitoring(exchange):
+            model = settings.model(name)
+            if model is None:
+                raise not_found(name)
+        else:
+            model = find_model(settings, await self._identity(exchange), name)
+        known = await self._database.read(health.seen)
+        await _json(exchange, listing.described(model, health.of_model(model, known)))
+
+    def _is_monitoring(self, exchange: Exchange) -> bool:
+        """Whether it is the monitoring token that asks, which sees every model, and nothing else."""
+        token = self._configuration.current.api.monitoring.token
+        if token is None:
+            return False
+        expected = f'Bearer {token.get_secret_value()}'.encode()
+        given = [value for name, value in exchange.headers if name == b'authorization']
+        return len(given) == 1 and hmac.compare_digest(given[0], expected)
 
     async def _identity(self, exchange: Exchange) -> KeyIdentity:
         found = self._authenticator.recall(exchange.headers)
         return found if found is not None else await self._authenticator.identify(exchange.headers)
-
-
-def _described(model: Model) -> dict[str, Any]:
-    return {'id': model.name, 'object': 'model', 'created': CREATED, 'owned_by': OWNER}
 
 
 async def _json(exchange: Exchange, content: dict[str, Any]) -> None:

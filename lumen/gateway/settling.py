@@ -174,7 +174,8 @@ class Settling:
             )
             if self._uses is not None:
                 self._uses(usage.input_tokens + usage.output_tokens)
-            self._health.saw(self._call.model.name, self._url, outcome, status)
+            if self._url:  # somebody was asked
+                self._health.saw(self._call.model.name, self._url, outcome, status)
             if outcome not in ANSWERED:
                 self._note(outcome, status, usage)
         return self._settled

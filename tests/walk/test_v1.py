@@ -24,6 +24,7 @@ from tests.walk.test_pages import PAGES, address
 OK, NO_KEY = (200, ''), (401, 'invalid_api_key')
 DEACTIVATED, NO_BUDGET = (403, 'account_deactivated'), (403, 'no_budget')
 NOT_FOUND, NOT_ACKNOWLEDGED = (404, 'model_not_found'), (403, 'acknowledgement_required')
+TOKEN = 'watch-' + 't' * 40
 HOUR_US = 3_600_000_000
 
 LIST, ONE = 'GET /v1/models', 'GET /v1/models/{id}'
@@ -65,6 +66,8 @@ CALLERS: dict[str, dict[str, tuple[int, str]]] = {
     'a good key as x-api-key': everywhere(OK),
     'an old key within its grace': everywhere(OK),
     'an old key after its grace': everywhere(NO_KEY),
+    'the monitoring token': calls(NO_KEY),
+    'a monitoring token that is none': everywhere(NO_KEY),
 }
 
 
@@ -104,6 +107,8 @@ class Cast:
             'a key of a client without budget': self._penniless,
             'a good key as x-api-key': lambda: [('x-api-key', self.good)],
             'an old key within its grace': lambda: bearer(self._rotated('within').key),
+            'the monitoring token': lambda: bearer(TOKEN),
+            'a monitoring token that is none': lambda: bearer(TOKEN[:-1]),
             'an old key after its grace': lambda: bearer(self._ended(self._rotated('after'))),
         }
         model = {'a key whose model is blocked': 'secretive', 'a key whose model needs acknowledgement': 'careful'}
@@ -142,7 +147,8 @@ def bearer(key: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope='module')
 def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
-    poor = CONFIGURATION.replace('penniless: {max: 0}', 'penniless: {max: 0, model_access: {allowed: [echo]}}')
+    watched = CONFIGURATION + f'api: {{monitoring: {{token: {TOKEN}}}}}\n'
+    poor = watched.replace('penniless: {max: 0}', 'penniless: {max: 0, model_access: {allowed: [echo]}}')
     site = Site(tmp_path_factory.mktemp('v1'), poor, role='all')
     yield Cast(site)
     site.stop()
@@ -185,7 +191,8 @@ def test_a_route_answers_a_caller_as_the_table_says(cast: Cast, name: str, route
     answer = ask(cast, route, cast.callers[name])
     assert said(answer) == CALLERS[name][route]
     if route == LIST and answer.status_code == 200:
-        assert {model['id'] for model in answer.json()['data']} == {'echo', 'careful'}
+        found = {model['id'] for model in answer.json()['data']}
+        assert found == {'echo', 'careful'} | ({'secretive'} if name == 'the monitoring token' else set())
 
 
 @pytest.mark.parametrize('route', [f'{route.method} {route.path}' for route in ROUTES])

@@ -257,6 +257,28 @@ def test_models_are_listed_and_described_as_far_as_the_account_may_use_them(run:
     assert len(messages) == 1
 
 
+def test_a_model_is_described_in_the_fields_that_clients_read(run: Run, echo_address: str):
+    more = {'description': 'Says it again.', 'input_modalities': ['text', 'image'], 'input_cost_per_million': '0.05'}
+    running = run(configured(echo_address, **more))
+    before = running.openai.models.retrieve('m').model_dump()
+    assert before['health'] == {'state': 'unknown', 'since': None}
+    running.openai.chat.completions.create(model='m', messages=MESSAGES)
+    wait_until(lambda: running.openai.models.retrieve('m').health['state'] == 'ok')
+    found = running.openai.models.list().data[0].model_dump()
+    assert (found['object'], found['owned_by'], found['max_model_len']) == ('model', 'lumen', 8192)
+    assert (found['name'], found['description'], found['context_length']) == ('m', 'Says it again.', 8192)
+    assert found['architecture'] == {
+        'modality': 'text+image->text',
+        'input_modalities': ['text', 'image'],
+        'output_modalities': ['text'],
+    }
+    assert found['pricing'] == {'prompt': '0.00000005', 'completion': '0.002'}
+    assert found['top_provider']['max_completion_tokens'] == 512
+    assert found['health']['state'] == 'ok'
+    free = running.openai.models.retrieve('org/free').pricing
+    assert free == {'prompt': '0', 'completion': '0'}
+
+
 @pytest.mark.parametrize('name', ['50%', 'a%41', 'a b', 'a+b', 'é?#', 'org/sub/name:latest'])
 def test_a_model_is_found_by_its_escaped_name_unescaped_once(run: Run, name: str):
     running = run(configured('builtin:echo', name=name))
