@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,9 @@ def faults(data: Mapping[str, Any]) -> Iterator[Fault]:
     """
     listed = [(n, model) for n, model in _listed(data, 'models') if isinstance(model, dict)]
     yield from _twice((('models', n, 'name'), model.get('name')) for n, model in listed)
+    names = dict.fromkeys(name for _, model in listed if isinstance(name := model.get('name'), str))
     for number, model in listed:
+        yield from _strange_fallbacks(('models', number, 'fallbacks'), model, names)
         yield from _unbounded(('models', number), model)
         for place, endpoint in _listed(model, 'endpoints'):
             if isinstance(endpoint, dict):
@@ -92,6 +94,16 @@ def _unbounded(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
     for key, needed in is_needed.items():
         if needed and model.get(key) is None:
             yield Fault((*path, key), 'is missing: a model with a price must state it, so that a call can be held')
+
+
+def _strange_fallbacks(path: Path, model: Mapping[str, Any], names: Collection[str]) -> Iterator[Fault]:
+    fallbacks = [((*path, place), name) for place, name in _listed(model, 'fallbacks')]
+    yield from _twice(fallbacks)
+    for place, name in fallbacks:
+        if isinstance(name, str) and name == model.get('name'):
+            yield Fault(place, 'is the model itself')
+        elif isinstance(name, str) and name not in names:
+            yield Fault(place, f'no model "{shown(name)}"{did_you_mean(name, names)}')
 
 
 def _two_users(path: Path, endpoint: Mapping[str, Any]) -> Iterator[Fault]:

@@ -131,6 +131,7 @@ class Model(Frozen):
     max_image_tokens: int = Field(default=1500, gt=0)
     input_modalities: tuple[Modality, ...] = ('text',)
     output_modalities: tuple[Modality, ...] = ('text',)
+    fallbacks: tuple[ModelName, ...] = ()
     endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_not_empty)]
 
     @cached_property

@@ -6,9 +6,10 @@ import re
 from typing import Any, NamedTuple
 
 from lumen import access
+from lumen.coins import Price
 from lumen.config.endpoint import Endpoint
 from lumen.config.settings import Model, Settings
-from lumen.errors import Forbidden, NotFound
+from lumen.errors import Forbidden, InsufficientCoins, NotFound
 from lumen.gateway.bounds import Bound
 from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
@@ -35,6 +36,14 @@ class Call(NamedTuple):
     identity: KeyIdentity
     passed_on: tuple[tuple[str, str], ...]
     """Headers of the caller that the model server gets."""
+
+    fallbacks: tuple[tuple[Model, Bound], ...]
+    """The models that may answer when this one does not."""
+
+    def fallen_back(self) -> Call:
+        """The same call, to the first of them."""
+        (model, bound), *others = self.fallbacks
+        return self._replace(model=model, bound=bound, fallbacks=tuple(others))
 
     def outgoing(self, endpoint: Endpoint) -> dict[str, Any]:
         """The body with the endpoint's name of the model, its output bounded and, for streams, usage asked for."""
@@ -81,8 +90,11 @@ class Admission:
         settings = configuration.current
         model = self._allowed(settings, identity, body['model'], exchange)
         bound = operation.bound(body, model)
+        others = self._fallbacks(settings, identity, model, operation, body) if model.fallbacks else ()
 
         def ask() -> Ask:
+            bounds = [bound, *(other for _, other in others)]
+            prices = [model.price, *(other.price for other, _ in others)]
             return Ask(
                 request_id=exchange.request_id,
                 account_id=identity.account_id,
@@ -91,13 +103,14 @@ class Admission:
                 handle=identity.handle,
                 model=model.name,
                 price=model.price,
-                input_bound=bound.input,
-                output_bound=bound.output,
+                input_bound=max(each.input for each in bounds) if others else bound.input,
+                output_bound=max(each.output for each in bounds) if others else bound.output,
                 choices=bound.choices,
                 expected_input_tokens=self._expectation.input_tokens(model.name, bound),
                 expected_output_tokens=self._expectation.output_tokens(model.name, bound),
                 streamed=streamed,
                 most_at_once=settings.limits(identity.kind, identity.handle).concurrency,
+                dearest=Price(*map(max, zip(*prices, strict=True))) if others else None,
             )
 
         def ask_anew() -> Ask:
@@ -108,16 +121,35 @@ class Admission:
                 bound = operation.bound(body, model)
             return ask()
 
-        held = await self._ledger.hold(ask(), ask_anew)
+        held: Held | None = None
+        if others:
+            try:
+                held = await self._ledger.hold(ask(), waits=False)
+            except InsufficientCoins:
+                others = ()  # what the pool can pay is the model that was asked for
+        if held is None:
+            held = await self._ledger.hold(ask(), ask_anew)
         wants_usage = streamed and (operation.is_last is not None or _wants_usage(body))
         passed_on = _passed_on(operation, exchange) if operation.passes_on else ()
-        return Call(operation, held, model, bound, body, streamed, wants_usage, identity, passed_on)
+        return Call(operation, held, model, bound, body, streamed, wants_usage, identity, passed_on, others)
 
     def _allowed(self, settings: Settings, identity: KeyIdentity, name: str, exchange: Exchange) -> Model:
         model = find_model(settings, identity, name)
-        if model.needs_ack and settings.api.consent:
-            _require_acknowledgement(identity, model, settings, exchange)
+        if not _is_acknowledged(identity, model, settings):
+            raise _acknowledgement_required(identity, model, settings, exchange)
         return model
+
+    def _fallbacks(
+        self, settings: Settings, identity: KeyIdentity, model: Model, operation: Operation, body: dict[str, Any]
+    ) -> tuple[tuple[Model, Bound], ...]:
+        """Those that the account may use, too, in the order of the file."""
+        found = filter(None, map(settings.model, model.fallbacks))
+        return tuple(
+            (other, operation.bound(body, other))
+            for other in found
+            if access.decide(settings, identity.kind, identity.handle, other).is_allowed
+            and _is_acknowledged(identity, other, settings)
+        )
 
 
 def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:
@@ -151,12 +183,17 @@ def _passed_on(operation: Operation, exchange: Exchange) -> tuple[tuple[str, str
     )
 
 
-def _require_acknowledgement(identity: KeyIdentity, model: Model, settings: Settings, exchange: Exchange) -> None:
+def _is_acknowledged(identity: KeyIdentity, model: Model, settings: Settings) -> bool:
+    """Whether nothing has to be acknowledged before the model is used."""
+    if not model.needs_ack or not settings.api.consent:
+        return True
     digest = acknowledgements.digest_of(acknowledgements.message_of(settings, model))
-    if (model.name, digest) in identity.accepted:
-        return
+    return (model.name, digest) in identity.accepted
+
+
+def _acknowledgement_required(identity: KeyIdentity, model: Model, settings: Settings, exchange: Exchange) -> Forbidden:
     site = settings.app.url.rstrip('/') or exchange.site()
-    raise Forbidden(
+    return Forbidden(
         f'The model "{model.name}" must be acknowledged before it can be used, on the page of its client: '
         f'{site}/clients/{identity.account_id}',
         code='acknowledgement_required',

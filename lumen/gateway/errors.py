@@ -69,6 +69,7 @@ class AllBusy(UpstreamError):
 
     code = 'upstream_busy'
     status = 429
+    may_be_repeated = True
 
     def __init__(self) -> None:
         super().__init__('The model servers have as many calls as they may have at once.', retry_after='1')
@@ -79,6 +80,7 @@ class NoHealthyEndpoint(UpstreamError):
 
     code = 'no_healthy_endpoint'
     status = 503
+    may_be_repeated = True
 
     def __init__(self, seconds: float):
         super().__init__('No model server of this model can be reached.', retry_after=str(max(1, math.ceil(seconds))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
+from urllib.parse import quote
 
 from lumen.config.endpoint import Endpoint
 from lumen.gateway import body as request_body
@@ -23,6 +24,9 @@ from lumen.ledger import Ledger
 PASSED_ON = frozenset({400, 404, 413, 422})
 PASSING = frozenset({429, 500, 502, 503, 504})
 """Failures that may have passed a moment later, or elsewhere."""
+MODEL_FIELD = 'x-lumen-model'
+"""The header that names the model which answered in the place of another."""
+
 MAX_JSON_BYTES = 256 * 1024 * 1024
 LEAST_SECRET = 8
 """A header's value of fewer characters, as `1` or `eu`, is no secret, and would be found where it is not meant."""
@@ -65,6 +69,20 @@ class Relay:
             settling.settle('internal_error', 500)
 
     async def _answer(self, call: Call, settling: Settling, exchange: Exchange) -> None:
+        """Ask the model, then its fallbacks while nothing has come of it. Raises UpstreamError when none answers."""
+        while True:
+            try:
+                await self._answer_by(call, settling, exchange)
+                return
+            except UpstreamError as error:
+                if not call.fallbacks or settling.has_begun or not error.may_be_repeated:
+                    raise
+                settling.failed(error)
+            call = call.fallen_back()
+            settling.goes_to(call)
+            exchange.fields = exchange.fields | {MODEL_FIELD: quote(call.model.name, safe=':/@+ ')}
+
+    async def _answer_by(self, call: Call, settling: Settling, exchange: Exchange) -> None:
         """Ask one endpoint, and others while nothing has come of it. Raises UpstreamError when none of them answers."""
         fleet = self._endpoints.of(call.model)
         fleet.budget.earn()

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 
 import structlog
 
+from lumen.coins import Price
 from lumen.config.endpoint import Endpoint
 from lumen.config.places import place_of
 from lumen.gateway.admission import Call
@@ -66,6 +67,7 @@ class Settling:
         self._reported_bytes = 0
         self._was_sent = False
         self._url = ''
+        self._answered_by: tuple[str, Price] | None = None
         self._call = call
         self._ledger = ledger
         self._expectation = expectation
@@ -83,11 +85,20 @@ class Settling:
         """Note whom the call goes to now."""
         self._url = endpoint.url
 
+    def goes_to(self, call: Call) -> None:
+        """Note that the call goes to another model."""
+        self._call = call
+        self._url = ''
+        self._answered_by = call.model.name, call.model.price
+        self._paid_tokens = self._tokens_paid_by(call.held.amount) if call.streamed else None
+        self._paid_bytes = self._bytes_paid()
+
     def failed(self, error: UpstreamError) -> None:
         """Note that it goes on to another try: nothing had come of it, so nothing is charged for it."""
         self._was_sent = False
         self.sees_output = self._call.streamed
-        self._health.saw(self._call.model.name, self._url, outcome_of(error, 'upstream_error'), error.status)
+        if self._url:
+            self._health.saw(self._call.model.name, self._url, outcome_of(error, 'upstream_error'), error.status)
 
     @property
     def has_begun(self) -> bool:
@@ -170,6 +181,7 @@ class Settling:
                     endpoint=place,
                     duration_us=self._elapsed_us(),
                     time_to_first_byte_us=self._first_byte,
+                    answered_by=self._answered_by,
                 ),
             )
             if self._uses is not None:

@@ -102,7 +102,15 @@ class Books:
             self._extended[hold.request_id] = hold
 
     def settle(
-        self, hold: HoldState, outcome: Outcome, *, cost: int, shortfall: int, input_tokens: int, output_tokens: int
+        self,
+        hold: HoldState,
+        outcome: Outcome,
+        model: str,
+        *,
+        cost: int,
+        shortfall: int,
+        input_tokens: int,
+        output_tokens: int,
     ) -> None:
         """Free the hold, charge the account, and write the call down."""
         request_id, account = hold.request_id, self.accounts[hold.account_id]
@@ -116,13 +124,13 @@ class Books:
             self._freed.append(request_id)
         self.settled[request_id] = cost, shortfall, outcome.outcome
         _count(self._used_keys, hold.key_id, input_tokens, output_tokens, cost)
-        used = hold.account_id, hold.key_id, hold.model, outcome.outcome
+        used = hold.account_id, hold.key_id, model, outcome.outcome
         _count(self._used_hours, used, input_tokens, output_tokens, cost)
         self._requests += (
             request_id,
             hold.account_id,
             hold.key_id,
-            hold.model,
+            model,
             outcome.endpoint,
             outcome.outcome,
             outcome.status,

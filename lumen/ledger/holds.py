@@ -37,6 +37,14 @@ class Ask(NamedTuple):
     most_at_once: int | None = None
     """So many calls of the key may be in flight."""
 
+    dearest: Price | None = None
+    """What it may cost where others than `model` may answer; `price` is what `model` does."""
+
+    @property
+    def most(self) -> Price:
+        """What is held for."""
+        return self.dearest or self.price
+
 
 class Held(NamedTuple):
     """A call that may start. When `bounded_by_pool`, the model server must be told `output_bound` (tokens a choice)."""
@@ -134,10 +142,10 @@ def extend(books: Books, request_id: str, amount: int, *, settings: Settings) ->
 
 def _afford(ask: Ask, account: AccountState, pool: Pool, moment: int) -> tuple[int, int]:
     """The amount to hold and the output bound per choice that it pays for. Raises InsufficientCoins."""
-    bound = ask.price.cost(ask.input_bound, ask.output_bound * ask.choices)
+    bound = ask.most.cost(ask.input_bound, ask.output_bound * ask.choices)
     if bound <= account.balance - account.held:
         return bound, ask.output_bound
-    expected = ask.price.cost(ask.expected_input_tokens, ask.expected_output_tokens)
+    expected = ask.most.cost(ask.expected_input_tokens, ask.expected_output_tokens)
     if account.held == 0 and expected <= account.balance:
         tokens = _output_paid_by(ask, account.balance)
         if tokens >= 1 or ask.output_bound == 0:
@@ -146,12 +154,12 @@ def _afford(ask: Ask, account: AccountState, pool: Pool, moment: int) -> tuple[i
 
 
 def _output_paid_by(ask: Ask, amount: int) -> int:
-    return ask.price.affordable_output_tokens(amount, ask.expected_input_tokens) // ask.choices
+    return ask.most.affordable_output_tokens(amount, ask.expected_input_tokens) // ask.choices
 
 
 def _as_placed(ask: Ask, hold: HoldState) -> Held:
     """The hold as it was returned when it was placed: only near empty is less set aside than the bound costs."""
-    is_bounded = not hold.unlimited and hold.amount < ask.price.cost(ask.input_bound, ask.output_bound * ask.choices)
+    is_bounded = not hold.unlimited and hold.amount < ask.most.cost(ask.input_bound, ask.output_bound * ask.choices)
     output_bound = min(ask.output_bound, _output_paid_by(ask, hold.amount)) if is_bounded else ask.output_bound
     return Held(
         ask.request_id,
@@ -171,7 +179,7 @@ def _insufficient(ask: Ask, needed: int, account: AccountState, pool: Pool, mome
         f'{stated(held)} of them held for calls in flight, and up to {stated(needed)} are needed.'
     )
     if pool.max is not None and needed > pool.max:
-        input_alone = ask.price.cost(ask.input_bound, 0) > pool.max
+        input_alone = ask.most.cost(ask.input_bound, 0) > pool.max
         advice = 'send less input' if input_alone else 'ask for fewer output tokens (max_tokens)'
         message += f' The pool never holds that much: {advice}.'
     elif pool.refresh == 0:
@@ -195,8 +203,8 @@ def _obtainable_in(ask: Ask, account: AccountState, pool: Pool, moment: int) -> 
     """When the least that would do (the expected cost, or the bound) could be there; None when never."""
     least_output = ask.choices if ask.output_bound else 0
     least = min(
-        ask.price.cost(ask.input_bound, ask.output_bound * ask.choices),
-        ask.price.cost(ask.expected_input_tokens, max(ask.expected_output_tokens, least_output)),
+        ask.most.cost(ask.input_bound, ask.output_bound * ask.choices),
+        ask.most.cost(ask.expected_input_tokens, max(ask.expected_output_tokens, least_output)),
     )
     if least <= account.balance:
         return 0

@@ -64,12 +64,13 @@ class Ledger:
         self._retry: threading.Timer | None = None
         self._retry_lock = threading.Lock()
 
-    async def hold(self, ask: Ask, anew: Callable[[], Ask] | None = None) -> Held:
+    async def hold(self, ask: Ask, anew: Callable[[], Ask] | None = None, *, waits: bool = True) -> Held:
         """Set coins aside for a call; see `holds.place` for what it raises.
 
         When the pool cannot pay now, but may once calls in flight are settled or the refill that falls due in time has
         come, the call waits: first come first served, at most `budget.wait_seconds`. Each time that it tries again it
-        asks for what `anew` says then, for the configuration may have changed; what that raises ends the wait.
+        asks for what `anew` says then, for the configuration may have changed; what that raises ends the wait. One that
+        does not wait (`waits`) is refused at once.
 
         Whoever does not get the hold leaves none behind: a caller who gives up, and one to whom the database could not
         say whether it was placed. If it was after all, it is settled at once, at no cost.
@@ -80,7 +81,7 @@ class Ledger:
             return await self._place(ask, others_wait=not is_first)
         except InsufficientCoins as refusal:
             seconds = self.configuration.current.budget.wait_seconds
-            if not can_come(refusal, seconds):
+            if not waits or not can_come(refusal, seconds):
                 raise
             place = partial(self._place_anew, ask, anew)
             return await self._lines.wait(ask.account_id, refusal, seconds, place)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lumen.coins import Price
+
 
 class Outcome(NamedTuple):
     """How a call ended. Tokens are those of the whole call; `estimated` when the model server did not report them."""
@@ -16,3 +18,5 @@ class Outcome(NamedTuple):
     endpoint: str
     duration_us: int
     time_to_first_byte_us: int | None = None
+    answered_by: tuple[str, Price] | None = None
+    """The model that answered, and its price, where that is not the one that coins were held for."""

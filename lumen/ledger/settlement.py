@@ -37,7 +37,8 @@ def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Setting
         return _recorded(books, request_id, outcome)
     account = books.accounts[hold.account_id]
     books.refill(account, account.pool(settings))
-    due = Price(hold.input_price, hold.output_price).cost(outcome.input_tokens, outcome.output_tokens)
+    model, price = outcome.answered_by or (hold.model, Price(hold.input_price, hold.output_price))
+    due = price.cost(outcome.input_tokens, outcome.output_tokens)
     # Keys, hours and requests count parts of what the account counts: what fits there fits everywhere.
     countable = MAX_NANOCOINS - account.spent
     cost = min(due, countable)
@@ -47,6 +48,7 @@ def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Setting
     books.settle(
         hold,
         outcome,
+        model,
         cost=cost,
         shortfall=shortfall,
         input_tokens=min(outcome.input_tokens, MAX_NANOCOINS - account.input_tokens),
