@@ -8,6 +8,7 @@ Only `lumen/ledger/` writes a balance, a hold or a counter.
 from peewee import (
     BigAutoField,
     BigIntegerField,
+    BlobField,
     BooleanField,
     CharField,
     Check,
@@ -193,6 +194,18 @@ class Request(Table):
         indexes = ((('account', 'settled_at'), False),)
 
 
+class Repeat(Table):
+    """The first call with an idempotency key, by a name that only its caller can make, who alone can read `answer`."""
+
+    name = CharField(max_length=64, primary_key=True)
+    key = ForeignKeyField(ApiKey, lazy_load=False, on_delete='RESTRICT', index=False)
+    request_id = CharField(max_length=64)
+    asked = CharField(max_length=64)
+    ended = BooleanField(default=False)
+    answer = BlobField(null=True)
+    created_at = BigIntegerField(index=True)
+
+
 class HourlyUsage(Table):
     """Usage summed over one UTC hour of settlement. `hour` is whole hours since the Unix epoch."""
 
@@ -277,20 +290,5 @@ class Fingerprint(Table):
     value = CharField(max_length=64)
 
 
-TABLES = (
-    Account,
-    Manager,
-    ApiKey,
-    Acknowledgement,
-    Process,
-    Hold,
-    Line,
-    Request,
-    HourlyUsage,
-    CarriedTotal,
-    AuditEvent,
-    Session,
-    EndpointHealth,
-    Revision,
-    Fingerprint,
-)
+TABLES: tuple[type[Table], ...] = tuple(Table.__subclasses__())
+"""In the order of this file."""

@@ -35,7 +35,7 @@ class Authenticator:
         """The identity behind a request's key, if it is known already and may call. Whatever else there is to say of
         it, `identify` says. Raises NotAuthenticated (no key, or several).
         """
-        identity = self._known.get(self._mark(_key_of(headers)))
+        identity = self._known.get(self._mark(key_of(headers)))
         if identity is None or identity.revoked or not identity.account_active:
             return None
         return identity if identity.expires_at is None or identity.expires_at > time.time_ns() // 1000 else None
@@ -46,7 +46,7 @@ class Authenticator:
         Raises NotAuthenticated (none, several, malformed, unknown, expired, revoked) or Forbidden
         (`account_deactivated`).
         """
-        key = _key_of(headers)
+        key = key_of(headers)
         mark = self._mark(key)
         if mark in self._known:
             identity = self._known[mark]
@@ -90,7 +90,7 @@ class Authenticator:
         return identity
 
 
-def _key_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def key_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The one key that was sent. Of two that differ nobody knows whose coins are meant, so that neither is taken."""
     authorization: str | None = None
     other: str | None = None

@@ -14,6 +14,7 @@ TYPES = {
     404: 'invalid_request_error',
     405: 'invalid_request_error',
     408: 'invalid_request_error',
+    409: 'invalid_request_error',
     413: 'invalid_request_error',
     429: 'rate_limit_error',
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -52,6 +52,7 @@ class Exchange:
     """What the gateway needs of a request, and how it answers."""
 
     __slots__ = (
+        'before_answer',
         'direct',
         'error_body',
         'fields',
@@ -77,6 +78,8 @@ class Exchange:
         self.has_begun = False
         self.fields: dict[str, str] = {}
         """What every answer says in its headers."""
+        self.before_answer: Callable[[int, bytes], Awaitable[None]] | None = None
+        """What has to be done with a whole answer before it is released."""
         self.error_body: Callable[[LumenError], bytes] = errors.body
         """How an error is said to this caller."""
         self.uses: Callable[[int], None] | None = None
@@ -113,6 +116,8 @@ class Exchange:
             fields |= self.fields
         if more:
             fields |= more
+        if self.before_answer is not None:
+            await self.before_answer(status, content)
         self.has_begun = True
         if self.direct is not None:
             self.direct.answer(status, fields, content)

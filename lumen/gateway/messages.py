@@ -37,6 +37,7 @@ TYPES = {
     404: 'not_found_error',
     405: 'invalid_request_error',
     408: 'invalid_request_error',
+    409: 'invalid_request_error',
     413: 'request_too_large',
     429: 'rate_limit_error',
     503: 'overloaded_error',

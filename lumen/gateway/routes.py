@@ -19,15 +19,16 @@ from lumen import access
 from lumen.database import Database
 from lumen.errors import DatabaseUnavailable, LumenError, NotFound
 from lumen.gateway import body as request_body
-from lumen.gateway import errors, listing
+from lumen.gateway import errors, idempotency, listing
 from lumen.gateway.admission import Admission, find_model, not_found
-from lumen.gateway.auth import Authenticator
+from lumen.gateway.auth import Authenticator, key_of
 from lumen.gateway.body import MEGABYTE, Disconnected
 from lumen.gateway.calls import Calls
 from lumen.gateway.endpoints import Endpoints
 from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
+from lumen.gateway.idempotency import Repeats
 from lumen.gateway.operations import Operation, route_of
 from lumen.gateway.rate_limits import RateLimits
 from lumen.gateway.relay import Relay
@@ -55,6 +56,7 @@ class Gateway:
         self._relay = Relay(self._upstream, ledger, expectation, HealthNotes(database), Endpoints())
         self._calls = Calls()
         self._rate_limits = RateLimits()
+        self._repeats = Repeats(database)
         self._watching: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._random = Random()  # noqa: S311 - ids open nothing; asking the system gives up the interpreter
@@ -124,8 +126,22 @@ class Gateway:
             self._rate_limits.use(settings.rate_limiting.storage_url)
             exchange.fields = await self._rate_limits.admit(identity.key_id, limits)
             exchange.uses = partial(self._rate_limits.used, identity.key_id, limits)
-        body = request_body.parse(await exchange.body(settings.api.max_body_mb * MEGABYTE))
+        content = await exchange.body(settings.api.max_body_mb * MEGABYTE)
+        body = request_body.parse(content)
         operation.check(body)
+        idempotency_key = idempotency.key_of(exchange.headers)
+        if idempotency_key is None:
+            await self._run(operation, body, identity, exchange)
+            return
+        secrets = idempotency.secrets_of(key_of(exchange.headers), idempotency_key)
+        once = await self._repeats.begin(secrets, identity.key_id, exchange, content)
+        if once is not None:
+            try:
+                await self._run(operation, body, identity, exchange)
+            finally:
+                once.ended()
+
+    async def _run(self, operation: Operation, body: dict[str, Any], identity: KeyIdentity, exchange: Exchange) -> None:
         direct = exchange.direct
         if direct is None:
             await self._calls.beside(
