@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -58,6 +59,26 @@ class Patience(NamedTuple):
     idle: float
 
 
+def _readable(path: str) -> str:
+    try:
+        with Path(path).open('rb'):
+            return path
+    except OSError as error:
+        raise ValueError(f'cannot be read: {error.strerror}') from None
+
+
+ReadableFile = Annotated[Line, AfterValidator(_readable)]
+
+
+class Tls(Frozen):
+    """How a connection is secured: whom the server's certificate must come from, and what Lumen shows of its own."""
+
+    ca_file: ReadableFile | None = None
+    client_certificate: ReadableFile | None = None
+    client_key: ReadableFile | None = None
+    server_name: Line | None = None
+
+
 class Endpoint(Frozen):
     """`model` is the name that the server knows the model by; the model's own name when left out."""
 
@@ -67,6 +88,7 @@ class Endpoint(Frozen):
     weight: float = Field(default=1, gt=0, le=1_000_000, allow_inf_nan=False)
     concurrency: int | None = Field(default=None, gt=0)
     headers: dict[HeaderName, HeaderValue] = {}
+    tls: Tls = Tls()
     continuous_usage: bool = False
     connect_timeout_seconds: float = Field(default=10, gt=0)
     first_byte_timeout_seconds: float | None = Field(default=None, gt=0)

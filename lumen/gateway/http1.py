@@ -7,21 +7,22 @@ proxies, and one retry: of a call on a kept connection that was closed before it
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lumen.config.endpoint import Patience
+from lumen.config.endpoint import Patience, Tls
 from lumen.gateway.errors import ConnectTimeout
 from lumen.gateway.http1_connection import Connection, Origin
 from lumen.gateway.http1_response import SLICE, Response, Stale, Unreachable
+from lumen.gateway.tls import Contexts
 
 MAX_IDLE = 512
 """Connections a server that are kept for later calls."""
 
 IDLE_SECONDS = 15.0
+NO_WISHES = Tls()
 
 
 class Request(NamedTuple):
@@ -32,8 +33,11 @@ class Request(NamedTuple):
     """The first lines, up to the length of the content."""
 
 
-def request(url: str, headers: Mapping[str, str]) -> Request:
-    """A POST to `url`. Raises ValueError for an address or a header that cannot be."""
+def request(url: str, headers: Mapping[str, str], tls: Tls = NO_WISHES) -> Request:
+    """A POST to `url`, secured as `tls` says if that is an https address.
+
+    Raises ValueError for an address or a header that cannot be.
+    """
     parts = urlsplit(url)
     host = parts.hostname
     if parts.scheme not in ('http', 'https') or not host:
@@ -54,7 +58,8 @@ def request(url: str, headers: Mapping[str, str]) -> Request:
         if not value.isprintable():
             raise ValueError('not a header')
         head += f'{field}: {value}\r\n'
-    return Request(Origin(name, port, name if is_secure else None), f'{head}content-length: '.encode('latin-1'))
+    server_name = (tls.server_name or name) if is_secure else None
+    return Request(Origin(name, port, server_name, tls), f'{head}content-length: '.encode('latin-1'))
 
 
 class Client:
@@ -63,7 +68,7 @@ class Client:
     def __init__(self) -> None:
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
         self._all: set[Connection] = set()
-        self._context: ssl.SSLContext | None = None
+        self._contexts = Contexts()
 
     async def post(
         self,
@@ -129,15 +134,14 @@ class Client:
 
     async def _connect(self, origin: Origin, seconds: float) -> Connection:
         loop = asyncio.get_running_loop()
-        if origin.server_name is not None and self._context is None:
-            self._context = await loop.run_in_executor(None, ssl.create_default_context)
         try:
             async with asyncio.timeout(seconds):
+                context = None if origin.server_name is None else await self._contexts.of(origin.tls)
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, origin, self._give_back, self._forget),
                     origin.host,
                     origin.port,
-                    ssl=self._context if origin.server_name is not None else None,
+                    ssl=context,
                     server_hostname=origin.server_name,
                 )
         except TimeoutError:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import httptools
 
+from lumen.config.endpoint import Tls
 from lumen.gateway.errors import UpstreamTimeout
 from lumen.gateway.http1_response import Broken, Response
 
@@ -18,6 +19,7 @@ class Origin(NamedTuple):
     host: str
     port: int
     server_name: str | None
+    tls: Tls = Tls()
 
 
 class Connection(asyncio.Protocol):
