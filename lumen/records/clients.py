@@ -150,4 +150,7 @@ def get(actor: Actor, client_id: int, *, settings: Settings) -> ClientDetail:
 
 
 def _taken(name: str) -> Conflict:
-    return Conflict(f'There is already a client named "{name}".', code='name_taken', param='name')
+    """Names the one that is there, which may be written otherwise."""
+    there = models.Account.get_or_none(models.Account.kind == models.CLIENT, models.Account.handle == name.casefold())
+    named = there.name if there else name
+    return Conflict(f'There is already a client named "{named}".', code='name_taken', param='name')

@@ -81,6 +81,16 @@ def show_clients_forbidden(visitor: Visitor) -> None:
             help_link('clients', 'Read more about clients')
 
 
+def show_lost(heading: str, sentence: str, address: str) -> None:
+    """Fill the place of what the viewer may not see any more. `address` is where to look whether they may again."""
+    with tag('div', 'message-page', role='alert'):
+        text('h1', heading, 'page-title')
+        text('p', sentence)
+        with tag('p', 'row-line'):
+            link('Try again', address)
+            link('Go to the start page', '/')
+
+
 def broken(error: Exception) -> None:
     """Make the page being built a 500. The error is logged under a reference that the page shows."""
     request = ui.context.client.request

@@ -96,11 +96,14 @@
     wasThere = true;
     forget();
   }, 200);
+  const CLICKED = "button, form, [role=option], [role=switch], [role=columnheader]";
+  // Of what makes no click of the key that presses it.
+  const PRESSED_BY_KEY = { Enter: "[role=switch], [role=columnheader]", " ": "[role=switch]" };
   const noticePress = (event) => {
-    if (wasThere && isAway() && event.target.closest("button, form, [role=option]")) sessionStorage.setItem(PRESSED, "1");
+    const pressed = event.type === "keydown" ? PRESSED_BY_KEY[event.key] : CLICKED;
+    if (pressed && wasThere && isAway() && event.target.closest(pressed)) sessionStorage.setItem(PRESSED, "1");
   };
-  document.addEventListener("click", noticePress, true);
-  document.addEventListener("submit", noticePress, true);
+  for (const kind of ["click", "submit", "keydown"]) document.addEventListener(kind, noticePress, true);
   addEventListener("load", () => {
     if (!wasPressed && !wasTyped) return;
     const said = document.createElement("p");

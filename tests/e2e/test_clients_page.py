@@ -296,13 +296,18 @@ def test_a_manager_sees_only_theirs_and_nothing_once_the_role_is_gone(page: Page
     for name in ('theirs', 'others'):
         server.json('client', 'create', name)
     server.json('manager', 'add', 'theirs', 'manager@example.org')
-    sign_in(page, MANAGER, '/clients')
+    sign_in(page, MANAGER, '/clients?q=the')
     expect(names(page)).to_have_text(['theirs'])
     expect(card(page, 'Total Clients')).to_have_text('1')
     assert 'others' not in page.content()
     server.json('manager', 'remove', 'theirs', 'manager@example.org')
     expect(page.get_by_role('alert')).to_contain_text('cannot see the clients any more')
     expect(names(page)).to_have_count(0)
+    # The role comes back.
+    server.json('manager', 'add', 'theirs', 'manager@example.org')
+    page.get_by_role('link', name='Try again').click()
+    expect(names(page)).to_have_text(['theirs'])
+    expect(page).to_have_url(re.compile(r'/clients\?q=the$'))
 
 
 def test_who_loses_the_admin_role_is_refused_at_the_next_action(page: Page, server: Server):

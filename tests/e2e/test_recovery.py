@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -84,6 +84,38 @@ def test_what_is_pressed_on_a_stale_page_is_not_done_and_said_so(tab: Page, serv
     tab.reload()
     expect(tab.get_by_role('heading', name='Clients', exact=True)).to_be_visible()
     expect(said).to_have_count(0)
+
+
+def click_the_switch(page: Page) -> None:
+    page.get_by_role('switch', name='Show revoked').click()
+
+
+def press_the_switch(page: Page) -> None:
+    page.get_by_role('switch', name='Show revoked').press('Space')
+
+
+def click_the_header(page: Page) -> None:
+    page.get_by_role('columnheader', name='Requests').click()
+
+
+def press_the_header(page: Page) -> None:
+    page.get_by_role('columnheader', name='Requests').press('Enter')
+
+
+@pytest.mark.parametrize('press', [click_the_switch, press_the_switch, click_the_header, press_the_header])
+def test_switches_and_column_headers_are_pressed_too(tab: Page, server: Server, press: Callable[[Page], None]):
+    client_id = server.json('client', 'create', 'research-bot')['id']
+    sign_in(tab, ADMIN, f'/clients/{client_id}' if 'switch' in press.__name__ else '/clients')
+    expect(tab.get_by_text('research-bot').first).to_be_visible()
+    tab.evaluate(f'sessionStorage.setItem("{PRESSED}", "1")')
+    tab.wait_for_function(f'!sessionStorage.getItem("{PRESSED}")')  # the page has seen that it is connected
+    tab.evaluate('window.socket.disconnect()')
+    tab.keyboard.press('Space')
+    assert tab.evaluate(f'sessionStorage.getItem("{PRESSED}")') is None
+    press(tab)
+    assert tab.evaluate(f'sessionStorage.getItem("{PRESSED}")') == '1'
+    tab.reload()
+    expect(tab.get_by_role('alert').filter(has_text='what you pressed then was not done')).to_be_visible()
 
 
 def test_what_was_typed_into_a_dialog_is_told_when_the_page_is_loaded_anew(tab: Page, server: Server):

@@ -64,7 +64,7 @@ class Managers:
         with tag('th', 'row-name', scope='row'):
             name = text('span', manager.name)
             owner = text('span', 'Owner', 'badge')
-        email = cell(manager.email)
+        email = cell(manager.email, 'email')
         with tag('td', 'nowrap'):
             moment(manager.added_at)
         with tag('td', 'row-actions'):

@@ -69,7 +69,7 @@ def model_access(page: OpenClient) -> None:
 def _build(page: OpenClient, model: ModelRow) -> Show[ModelRow]:
     with tag('th', 'row-name', scope='row'):
         text('span', model.name)
-    with tag('td'):
+    with tag('td', 'access'):
         badge = StateBadge()
         with tag('div', 'muted accepted') as accepted:
             by = text('span', '')

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import structlog
 from nicegui import ui
 
 from lumen.errors import DatabaseUnavailable, LumenError
 from lumen.records.history import PAGE_SIZE
 from lumen.records.pulse import Pulse, pulse_of_client
+from lumen_ui import outage
 from lumen_ui.guard import Visitor
 from lumen_ui.one_read import OneRead
 from lumen_ui.pages.client.view import ClientView, load
-
-log = structlog.get_logger()
 
 INTERVAL_SECONDS = 0.5
 AT_LEAST_EVERY_SECONDS = 5.0
@@ -62,7 +60,7 @@ class OpenClient:
         try:
             await self._read_once_more()
         except DatabaseUnavailable as error:
-            log.error('an open page cannot be kept true', error=str(error))
+            outage.tell(error)
             self._tell_stale(True)
 
     async def refresh(self) -> None:

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from lumen.errors import LumenError, NotAuthenticated, NotFound
 from lumen_ui import guard
 from lumen_ui.actions import leave
-from lumen_ui.components.markup import tag, text
+from lumen_ui.components.markup import tag
 from lumen_ui.components.notice import stale_notice
-from lumen_ui.layout import frame, link
+from lumen_ui.layout import frame
 from lumen_ui.pages import errors
 from lumen_ui.pages.client.header import header
 from lumen_ui.pages.client.history import history
@@ -58,11 +58,12 @@ async def client_page(request: Request, identifier: str) -> Response | None:
             return
         # What the viewer may not see any more leaves the page, open dialogs included.
         content.clear()
-        with content, tag('div', 'message-page', role='alert'):
-            text('h1', 'You cannot see this client any more', 'page-title')
-            text('p', 'You do not manage it any more. If that is a mistake, ask its owner or an admin.')
-            with tag('p'):
-                link('Go to the start page', '/')
+        with content:
+            errors.show_lost(
+                'You cannot see this client any more',
+                'You do not manage it any more. If that is a mistake, ask its owner or an admin.',
+                f'/clients/{client_id}',
+            )
 
     page.on_lost(lost)
     return None

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
-import structlog
 from nicegui import events, ui
 
 from lumen import coins
@@ -16,6 +15,7 @@ from lumen.errors import DatabaseUnavailable, LumenError
 from lumen.records import client_list
 from lumen.records.client_list import PAGE_SIZE, ClientPage, ClientRow
 from lumen.records.pulse import pulse_of_clients
+from lumen_ui import outage
 from lumen_ui.actions import shows_address
 from lumen_ui.components.card import FigureCard, cards
 from lumen_ui.components.grid import Column, Grid, Row
@@ -24,8 +24,6 @@ from lumen_ui.components.notice import empty_state, stale_notice
 from lumen_ui.guard import Visitor
 from lumen_ui.one_read import OneRead
 from lumen_ui.pages.clients.wanted import MAX_SEARCH, STATES, Wanted
-
-log = structlog.get_logger()
 
 AT_LEAST_EVERY_SECONDS = 5.0
 """For what no call and no change tells: a role in a changed configuration."""
@@ -122,7 +120,7 @@ class Listing:
         try:
             newer = await self._visitor.read(self._newer, wanted, known)
         except DatabaseUnavailable as error:
-            log.error('the clients page cannot be kept true', error=str(error))
+            outage.tell(error)
             self._stale.set_visibility(True)
             return
         except LumenError as error:

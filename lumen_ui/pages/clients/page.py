@@ -42,7 +42,7 @@ async def clients_page(request: Request) -> Response | None:
 
     def lost(error: LumenError) -> None:
         timer.cancel()
-        _lost(content, error)
+        _lost(content, error, listing.wanted.address)
 
     with frame('Clients', visitor, current='/clients'), tag('div', 'stack clients-page') as content:
         dialog = new_client_dialog(visitor) if visitor.may(Action.CREATE_CLIENT) else None
@@ -69,14 +69,15 @@ def _advanced(visitor: Visitor) -> None:
         text('span', '.')
 
 
-def _lost(content: ui.element, error: LumenError) -> None:
+def _lost(content: ui.element, error: LumenError, address: str) -> None:
     """What the viewer may not see any more leaves the page."""
     if isinstance(error, NotAuthenticated):
         leave()
         return
     content.clear()
-    with content, tag('div', 'message-page', role='alert'):
-        text('h1', 'You cannot see the clients any more', 'page-title')
-        text('p', 'You do not manage any client any more. If that is a mistake, ask an admin.')
-        with tag('p'):
-            link('Go to the start page', '/')
+    with content:
+        errors.show_lost(
+            'You cannot see the clients any more',
+            'You do not manage any client any more. If that is a mistake, ask an admin.',
+            address,
+        )

@@ -32,7 +32,7 @@ def test_names_are_found_regardless_of_case(lumen: Lumen):
 def test_a_name_is_taken_regardless_of_case(lumen: Lumen):
     lumen.json('client', 'create', 'bot')
     refusal = lumen.refusal('client', 'create', 'BOT')
-    assert refusal == {'message': 'There is already a client named "BOT".', 'code': 'name_taken', 'param': 'name'}
+    assert refusal == {'message': 'There is already a client named "bot".', 'code': 'name_taken', 'param': 'name'}
 
 
 def test_a_bad_name_is_refused_with_the_reason(lumen: Lumen):

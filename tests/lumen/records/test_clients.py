@@ -69,9 +69,14 @@ def test_a_new_client_starts_as_configured(database: Database):
 
 def test_a_name_is_taken_regardless_of_case(database: Database):
     database.write_now(clients.create_client, COMMAND_LINE, 'bot', settings=CONFIGURED)
-    with pytest.raises(Conflict, match='already a client named "BOT"') as refused:
-        database.write_now(clients.create_client, COMMAND_LINE, 'BOT', settings=CONFIGURED)
-    assert refused.value.param == 'name'
+    other = database.write_now(clients.create_client, COMMAND_LINE, 'other', settings=CONFIGURED)
+    for call in (
+        lambda: database.write_now(clients.create_client, COMMAND_LINE, 'BOT', settings=CONFIGURED),
+        lambda: database.write_now(clients.rename_client, COMMAND_LINE, other, 'BOT', settings=CONFIGURED),
+    ):
+        with pytest.raises(Conflict, match='already a client named "bot"') as refused:
+            call()
+        assert refused.value.param == 'name'
 
 
 def test_of_many_at_once_one_gets_the_name(database: Database):

@@ -47,6 +47,9 @@ def test_somebody_who_stops_being_a_manager_loses_the_page(site: Site, visit: Vi
     expect(page.get_by_role('dialog')).to_have_count(0)
     expect(page.get_by_text('lost-bot')).to_have_count(0)
     assert site.act(clients.get, client_id).active
+    site.act(managers.add_manager, client_id, ALAN)
+    page.get_by_role('link', name='Try again').click()
+    expect(page.get_by_role('heading', name='lost-bot', level=1)).to_be_visible()
     assert 'Traceback' not in site.log.read_text()
 
 

@@ -192,6 +192,33 @@ OUTSIDE = """() => [...document.querySelectorAll('.table-scroll')].flatMap((tabl
 ])"""
 
 
+WIDTHS = (721, 768, 1024, 1255, 1280)
+
+
+def test_every_button_is_in_sight_however_wide_the_window(site: Site, visit: Visit) -> None:
+    client_id = site.client(managed_by=(GRACE, ALAN))
+    site.key(client_id, 'nightly run')
+    page = visit(client_id, ADA)
+    for width in WIDTHS:
+        page.set_viewport_size({'width': width, 'height': 800})
+        page.wait_for_function('(width) => innerWidth === width', arg=width)
+        for button in ('Make Alan Turing the owner', 'Rotate nightly run', 'Acknowledge careful'):
+            expect(page.get_by_role('button', name=button)).to_be_visible()
+        assert page.evaluate('document.documentElement.scrollWidth') == width
+        assert page.evaluate(OUTSIDE) == [], f'{width} px'
+
+
+def test_figures_too_long_for_their_table_leave_its_buttons_in_sight(site: Site, visit: Visit) -> None:
+    client_id = site.client()
+    key = site.key(client_id, 'busy')
+    most = 9 * 10**17
+    used = models.ApiKey.update(requests=most, input_tokens=most, spent=most)
+    site.write(used.where(models.ApiKey.id == key.id).execute)
+    page = visit(client_id, ADA, viewport={'width': 1280, 'height': 800})
+    expect(row(page, 'API keys', 'busy')).to_contain_text('900,000,000,000,000,000')
+    assert page.evaluate(OUTSIDE) == ['API keys']
+
+
 def test_a_narrow_window_shows_rows_whole_with_their_buttons(site: Site, visit: Visit) -> None:
     client_id = site.client(managed_by=(GRACE,))
     site.key(client_id)
