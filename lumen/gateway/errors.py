@@ -117,6 +117,11 @@ def body(error: LumenError) -> bytes:
     return json.dumps({'error': shape}, ensure_ascii=False).encode('utf-8', 'replace')
 
 
+def event(error: LumenError) -> bytes:
+    """The error as an event of a stream."""
+    return b'data: ' + body(error) + b'\n\n'
+
+
 def headers(error: LumenError) -> dict[str, str]:
     """What an answer with this error carries besides its body."""
     if isinstance(error, InsufficientCoins) and error.available_in_seconds is not None:

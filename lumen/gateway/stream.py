@@ -60,6 +60,7 @@ class Stream:
                     self.is_complete = True
                 elif event.data is not None:
                     content = self._read(event)
+                self._exchange.is_complete = self.is_complete
                 await stream(content)
             if not self.is_complete and settling.exceeds_hold and not await settling.extend():
                 raise PoolExhausted
@@ -88,7 +89,7 @@ class Stream:
         """Tell the caller in the stream that it ends here; what was generated is charged."""
         if not self.is_complete:
             await self._settling.settled(outcome_of(error, 'upstream_error_midstream'), error.status)
-            await self._exchange.stream(b'data: ' + errors.body(error) + b'\n\n')
+            await self._exchange.stream(errors.event(error))
         await self._exchange.end()
 
     async def _next(self, answer: Answer) -> tuple[bytes, list[Event]] | None:
