@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import httpx2
+import pytest
 
 from lumen.config.settings import Settings
 from tests.lumen.gateway.conftest import Running, ScriptedServer, configured, wait_until
@@ -123,3 +124,21 @@ def test_who_takes_nothing_of_a_stream_does_not_keep_the_process(run: Run, scrip
 
 def _is_stuck(running: Running) -> bool:
     return any(connection.flow.write_paused for connection in running._server.server_state.connections)
+
+
+def test_a_call_that_the_server_cancels_is_told_so_too_and_logged_in_a_line(
+    run: Run, scripted: ScriptedServer, capsys: pytest.CaptureFixture[str]
+):
+    scripted.script.waits_after = -1
+    running = run(configured(scripted.address))
+    with connect(running) as connection:
+        wait_until(lambda: len(scripted.script.received) == 1)
+        for task in running._server.server_state.tasks:
+            running.loop.call_soon_threadsafe(task.cancel)
+        assert told_so(receive_until(connection, b'"unavailable"}}'))
+    assert [request.outcome for request in running.wait_for_requests(1)] == ['interrupted']
+    running.assert_settled()
+    said = capsys.readouterr()
+    logged = said.out + said.err
+    assert 'a request was cut off' in logged
+    assert 'Traceback' not in logged
