@@ -105,6 +105,16 @@ class DatabaseUnavailable(LumenError):
         return f'{self.cause}; {self.remedy}'
 
 
+class ShuttingDown(LumenError):
+    """A process that was told to stop, and takes or finishes no more."""
+
+    code = 'unavailable'
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__('Lumen is shutting down. Please try again.')
+
+
 class MigrationsPending(LumenError):
     """The database is behind the program."""
 

@@ -101,6 +101,7 @@ class App(Frozen):
     footer_links: tuple[FooterLink, ...] = ()
     theme: Theme = 'auto'
     trusted_proxies: tuple[Network, ...] = ()
+    grace_seconds: float = Field(default=30, ge=0, le=86_400, allow_inf_nan=False)
 
 
 Modality = Literal['text', 'image', 'audio', 'video', 'file', 'embeddings', 'scores']

@@ -109,7 +109,7 @@ def _with_its_maps(settings: Settings) -> Settings:
 def _keep_what_needs_a_restart(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]]:
     warnings = []
     keep: dict[str, object] = {}
-    for name in ('secret_key', 'encryption_key', 'database'):
+    for name in ('secret_key', 'encryption_key', 'database', 'grace_seconds'):
         before: object = getattr(old.app, name)
         if before != getattr(new.app, name):
             keep[name] = before

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import Receive
 
+from lumen.errors import ShuttingDown
 from lumen.gateway.exchange import Direct
 
 Work = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
@@ -18,14 +19,23 @@ Work = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
 class Calls:
     def __init__(self) -> None:
         self.running: set[asyncio.Task[Any]] = set()
-        self.cut_off: set[asyncio.Task[Any]] = set()
+        self.cut: set[asyncio.Task[Any]] = set()
+        self.is_over = False
 
     def here(self, direct: Direct) -> Here:
-        """Within the block runs one call whose body was read, cancelled when its caller leaves. It is told of that."""
+        """Within the block runs one call whose body was read, cancelled when its caller leaves. It is told of that.
+
+        Raises ShuttingDown when the calls were cut off.
+        """
         return Here(self, direct)
 
     async def beside(self, receive: Receive, work: Work) -> None:
-        """Run one call whose body was read, while another task listens for its caller to leave."""
+        """Run one call whose body was read, while another task listens for its caller to leave.
+
+        Raises ShuttingDown when the calls were cut off.
+        """
+        if self.is_over:
+            raise ShuttingDown
         gone = asyncio.create_task(_disconnect(receive))
         task = asyncio.create_task(work(gone.done))
         self.running.add(task)
@@ -38,19 +48,26 @@ class Calls:
                 with suppress(asyncio.CancelledError):
                     await task
             gone.cancel()
+            was_cut = task in self.cut
+            self.cut.discard(task)
         if not task.cancelled():
             task.result()
+        elif was_cut:
+            raise ShuttingDown
 
     async def finish(self, grace_seconds: float) -> None:
         """Wait for the calls in flight, at most `grace_seconds`, then cut them off."""
-        if not self.running:
-            return
-        _, left = await asyncio.wait(self.running, timeout=grace_seconds)
-        for task in left:
-            self.cut_off.add(task)
+        timer = asyncio.get_running_loop().call_later(grace_seconds, self.cut_off)
+        while self.running:
+            await asyncio.wait(set(self.running))
+        timer.cancel()
+
+    def cut_off(self) -> None:
+        """Cut off the calls in flight, and whatever would still become one."""
+        self.is_over = True
+        for task in self.running - self.cut:
+            self.cut.add(task)
             task.cancel()
-        if left:
-            await asyncio.wait(left)
 
 
 class Here:
@@ -71,6 +88,8 @@ class Here:
         return self._has_left
 
     def __enter__(self) -> Here:
+        if self._calls.is_over:
+            raise ShuttingDown
         self._calls.running.add(self._task)
         self._direct.when_gone(self._leave)
         return self
@@ -80,12 +99,15 @@ class Here:
         self._direct.when_gone(None)
         calls.running.discard(task)
         if kind is None:
+            calls.cut.discard(task)
             return False
-        is_ours = self._has_left or task in calls.cut_off
-        calls.cut_off.discard(task)
-        if not is_ours or not issubclass(kind, asyncio.CancelledError):
+        was_cut = task in calls.cut
+        calls.cut.discard(task)
+        if not (self._has_left or was_cut) or not issubclass(kind, asyncio.CancelledError):
             return False
         task.uncancel()
+        if not self._has_left:
+            raise ShuttingDown from None
         return True
 
     def _leave(self) -> None:

@@ -16,6 +16,9 @@ DIRECT = 'lumen.direct'
 """The extension of ASGI that `lumen.server.http` has; no import, for the gateway runs on any other server, too."""
 
 
+LINGER_SECONDS = 2.0
+"""So long who is cut off may take to read that."""
+
 HOST = re.compile(r'[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?')
 
 
@@ -44,6 +47,9 @@ class Direct(Protocol):
     def end(self) -> None:
         """Write that this was all."""
 
+    def give_up_after(self, seconds: float) -> None:
+        """Close the connection then, however much of what was written the caller has taken."""
+
     async def drain(self) -> None:
         """Wait until the caller has taken enough of what was written, or is gone."""
 
@@ -55,9 +61,13 @@ class Exchange:
         'before_answer',
         'direct',
         'error_body',
+        'error_event',
+        'events',
         'fields',
         'has_begun',
         'headers',
+        'is_complete',
+        'is_streaming',
         'method',
         'path',
         'receive',
@@ -76,12 +86,18 @@ class Exchange:
         self.path: str = scope['path']
         self.headers: list[tuple[bytes, bytes]] = scope['headers']
         self.has_begun = False
+        self.is_streaming = False
+        self.is_complete = False
+        """Whether the last of a stream was handed over: nothing stands behind that."""
         self.fields: dict[str, str] = {}
         """What every answer says in its headers."""
         self.before_answer: Callable[[int, bytes], Awaitable[None]] | None = None
         """What has to be done with a whole answer before it is released."""
         self.error_body: Callable[[LumenError], bytes] = errors.body
         """How an error is said to this caller."""
+        self.error_event: Callable[[LumenError, int], bytes] = errors.event
+        self.events = 0
+        """How many of a stream were looked at."""
         self.uses: Callable[[int], None] | None = None
         """What is told how many tokens the call used, if anything is."""
         extensions = scope.get('extensions')
@@ -132,6 +148,7 @@ class Exchange:
     async def stream(self, content: bytes) -> None:
         """Send some of a stream of events; with the first of it goes the head of the answer."""
         begins, self.has_begun = not self.has_begun, True
+        self.is_streaming = True
         direct = self.direct
         if direct is None:
             if begins:
@@ -148,10 +165,25 @@ class Exchange:
 
     async def end(self) -> None:
         """End a stream."""
+        self.is_streaming = False
         if self.direct is not None:
             self.direct.end()
         else:
             await self.send({'type': 'http.response.body', 'body': b''})
+
+    async def cut_off(self, error: LumenError) -> None:
+        """End whatever was answered until now with this error. A caller who takes nothing is not waited for."""
+        if not self.has_begun:
+            await self.refuse(error)
+        elif self.is_streaming:
+            event = b'' if self.is_complete else self.error_event(error, self.events)
+            if self.direct is None:
+                await self.stream(event)
+            else:
+                self.direct.give_up_after(LINGER_SECONDS)
+                if event:
+                    self.direct.write(event)
+            await self.end()
 
     def site(self) -> str:
         """Where this request itself came to, as good a guess as any where no `app.url` says it. Empty when unclear.

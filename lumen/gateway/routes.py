@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from lumen import access
 from lumen.database import Database
-from lumen.errors import DatabaseUnavailable, LumenError, NotFound
+from lumen.errors import DatabaseUnavailable, LumenError, NotFound, ShuttingDown
 from lumen.gateway import body as request_body
 from lumen.gateway import errors, idempotency, listing
 from lumen.gateway.admission import Admission, find_model, not_found
@@ -40,16 +40,15 @@ from lumen.records import health
 
 log = structlog.get_logger()
 
-GRACE_SECONDS = 30.0
-
 
 class Gateway:
-    """The gateway of one process. `app` is the ASGI app; it refuses new calls once `stop` was called."""
+    """The gateway of one process. `app` is the ASGI app; it refuses new calls once `stop` or `finish` was called."""
 
     def __init__(self, configuration: SettingsSource, database: Database, ledger: Ledger, key_secret: bytes):
         expectation = Expectation()
         self._configuration = configuration
         self._database = database
+        self._ledger = ledger
         self._upstream = Upstream()
         self._authenticator = Authenticator(database, key_secret)
         self._admission = Admission(ledger, expectation)
@@ -58,17 +57,30 @@ class Gateway:
         self._rate_limits = RateLimits()
         self._repeats = Repeats(database)
         self._watching: asyncio.Task[None] | None = None
-        self._is_stopping = False
+        self._finishing: asyncio.Task[None] | None = None
         self._random = Random()  # noqa: S311 - ids open nothing; asking the system gives up the interpreter
 
     async def start(self) -> None:
         await self._upstream.start()
         self._watching = asyncio.create_task(self._authenticator.watch())
 
-    async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Let calls in flight finish, at most `grace_seconds`; what is left then is cut off and settled."""
-        self._is_stopping = True
-        await self._calls.finish(grace_seconds)
+    def finish(self, grace_seconds: float) -> None:
+        """Refuse new calls and those that wait for coins. Calls in flight may finish, for at most `grace_seconds`; what
+        is left then is cut off, which the callers are told, and settled.
+        """
+        if self._finishing is None:
+            self._ledger.refuse_to_wait()
+            self._finishing = asyncio.create_task(self._calls.finish(grace_seconds))
+
+    def hurry(self) -> None:
+        """Cut off at once what is in flight."""
+        self._calls.cut_off()
+
+    async def stop(self, grace_seconds: float = 0.0) -> None:
+        """Finish, if that was not begun before, and stop everything."""
+        self.finish(grace_seconds)
+        if self._finishing is not None:
+            await self._finishing
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -87,8 +99,13 @@ class Gateway:
             log.error('the database failed a call', request_id=exchange.request_id, error=str(error))
             if not exchange.has_begun:
                 await exchange.refuse(error, {'retry-after': '5'})
+        except ShuttingDown as error:
+            await exchange.cut_off(error)
         except LumenError as error:
             await exchange.refuse(error)
+        except asyncio.CancelledError:  # whoever serves this waits no longer
+            await exchange.cut_off(ShuttingDown())
+            raise
         except Disconnected:
             log.info('the caller left before the request was complete', request_id=exchange.request_id)
         except Exception:
@@ -102,15 +119,16 @@ class Gateway:
         return f'req_{time.time_ns() // 1000:014x}{self._random.getrandbits(72):018x}'
 
     async def _route(self, exchange: Exchange) -> None:
-        if self._is_stopping:
-            raise LumenError('Lumen is shutting down.', code='unavailable', status=503)
         route, name = route_of(exchange.path)
         if route is None:
             raise NotFound(f'There is no {exchange.method} {exchange.path[:200]} here.', code='unknown_url')
         if route.operation is not None:
             exchange.error_body = route.operation.error_body
+            exchange.error_event = route.operation.error_event
         if exchange.method != route.method:
             _allow(exchange.method, route.method)
+        if self._finishing is not None:
+            raise ShuttingDown
         if route.operation is not None:
             await self._call(route.operation, exchange)
         elif route.path.endswith('{id}'):

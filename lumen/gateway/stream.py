@@ -37,7 +37,6 @@ class Stream:
         self._exchange = exchange
         self._parser = Parser()
         self.is_complete = False
-        self._events = 0
         self._is_last = call.operation.is_last
         self._has_ended = False
         """Whether `[DONE]` came, or what is last elsewhere: what comes behind is not charged, nor passed on before."""
@@ -54,7 +53,7 @@ class Stream:
                 await stream(plain)
             for number, event in enumerate(events):
                 content = event.raw
-                self._events += 1
+                self._exchange.events += 1
                 if self._is_last is None and event.data is not None and event.data.strip() == DONE:
                     self._has_ended = True
                     if not self._reports(events[number + 1 :]) and settling.usage is None:
@@ -66,6 +65,7 @@ class Stream:
                     if self._has_ended and not self.is_complete:  # that was the last
                         await settling.settled('success', 200)
                         self.is_complete = True
+                self._exchange.is_complete = self.is_complete
                 await stream(content)
             if not self.is_complete and settling.exceeds_hold and not await settling.extend():
                 raise PoolExhausted
@@ -94,7 +94,7 @@ class Stream:
         """Tell the caller in the stream that it ends here; what was generated is charged."""
         if not self.is_complete:
             await self._settling.settled(outcome_of(error, 'upstream_error_midstream'), error.status)
-            await self._exchange.stream(self._call.operation.error_event(error, self._events))
+            await self._exchange.stream(self._exchange.error_event(error, self._exchange.events))
         await self._exchange.end()
 
     async def _next(self, answer: Answer) -> tuple[bytes, list[Event]] | None:

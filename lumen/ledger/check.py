@@ -24,8 +24,6 @@ from lumen.ledger import rows
 from lumen.ledger.pools import HOUR_US
 
 COUNTERS = ('requests', 'input_tokens', 'output_tokens', 'spent')
-LIMIT = 1000
-"""So many differences of one kind are named; a database that lost a table would have millions."""
 
 
 class Comparison(NamedTuple):
@@ -94,7 +92,7 @@ HOURS = f"""
     from hours left join oldest on oldest.account_id = hours.account_id
     where kept_requests < requests or kept_input_tokens < input_tokens or kept_output_tokens < output_tokens
           or kept_spent < spent or oldest.account_id is null or hours.hour > oldest.hour
-    order by hours.account_id, hours.hour, key_id, model, outcome limit {LIMIT}
+    order by hours.account_id, hours.hour, key_id, model, outcome
 """  # noqa: S608 - made of constants
 
 SORTING_KIB = 256 * 1024
@@ -104,7 +102,8 @@ SORTING_KIB = 256 * 1024
 def differences() -> list[str]:
     """Every difference in the books, one sentence each; empty when they add up. One consistent read.
 
-    Of one kind at most `LIMIT` are named. Figures that are no whole numbers are named alone: nothing can be added up.
+    Of one kind at most `rows.LIMIT` are named, and one sentence says that there are more. Figures that are no whole
+    numbers are named alone: nothing can be added up.
     """
     if broken := rows.not_whole_numbers():
         return broken
@@ -125,18 +124,18 @@ def _sums() -> list[str]:
     """
     found, suspects = list[str](), set[int]()
     for comparison in COMPARISONS:
-        for identity, sentences in _compare(comparison):
-            found += sentences
-            if comparison.subject == 'account':
-                suspects.add(identity)
-    hours: list[str] = []
-    for account_id, key_id, model, outcome, hour, *pairs in models.database.execute_sql(HOURS).fetchall():
+        identities, sentences = _compare(comparison)
+        found += sentences
+        if comparison.subject == 'account':
+            suspects.update(identities)
+    hours = list[str]()
+    unequal, more = rows.first(HOURS, 'hours differ from their requests')
+    for account_id, key_id, model, outcome, hour, *pairs in unequal:
         suspects.add(account_id)
         subject = f'account {account_id}, key {key_id}, {model}, {outcome}, {_utc(hour)}'
         hours += _named(subject, COUNTERS, pairs, 'in its hourly usage', 'in its requests')
-    for _, sentences in _compare(_accounts_and_requests(suspects)):
-        found += sentences
-    return found + hours
+    _, sentences = _compare(_accounts_and_requests(suspects))
+    return found + sentences + hours + more
 
 
 def _accounts_and_requests(suspects: set[int]) -> Comparison:
@@ -153,8 +152,8 @@ def _accounts_and_requests(suspects: set[int]) -> Comparison:
     return Comparison('account', 'counted on the account', accounts, 'in its requests', _sums_of(kept, 'account_id'))
 
 
-def _compare(comparison: Comparison) -> list[tuple[int, list[str]]]:
-    """By id, what differs."""
+def _compare(comparison: Comparison) -> tuple[list[int], list[str]]:
+    """The ids where something differs, and what does, in sentences."""
     counters = comparison.counters
     named = ', '.join(counters)
     none = ', '.join('0' for _ in counters)
@@ -168,13 +167,14 @@ def _compare(comparison: Comparison) -> list[tuple[int, list[str]]]:
             union all
             select id, {none}, {named} from ({comparison.right}) as summed
         ) as sides
-        group by id having {unequal} order by id limit {LIMIT}
+        group by id having {unequal} order by id
     """  # noqa: S608 - made of the constants above and numbers of ours
-    found = []
-    for identity, *pairs in models.database.execute_sql(statement).fetchall():
-        subject = f'{comparison.subject} {identity}'
-        found.append((identity, _named(subject, counters, pairs, comparison.left_name, comparison.right_name)))
-    return found
+    left_name, right_name = comparison.left_name, comparison.right_name
+    differing, more = rows.first(statement, f'{comparison.subject}s differ: {left_name}, and {right_name}')
+    found = list[str]()
+    for identity, *pairs in differing:
+        found += _named(f'{comparison.subject} {identity}', counters, pairs, left_name, right_name)
+    return [identity for identity, *_ in differing], found + more
 
 
 @contextmanager

@@ -166,6 +166,10 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 - whatever it is, the next sign of life must be given
                 log.error('no sign of life could be given', error=repr(error))
 
+    def refuse_to_wait(self) -> None:
+        """Refuse the calls that wait for coins, and all that would: they get ShuttingDown."""
+        self._lines.close()
+
     async def stop(self) -> None:
         """Sign out, so that nobody waits for this process to be found dead."""
         await self.database.write(recovery.leave, self.process_id)

@@ -11,9 +11,12 @@ from lumen.coins import exact
 from lumen.database import now
 from lumen.ledger.pools import HOUR_US
 
+Row = tuple[Any, ...]
+
 CLOCKS_DIFFER_US = 60_000_000
 """Processes that share an SQLite file have clocks of their own."""
 LIMIT = 1000
+"""So many differences of one kind are named; a database that lost a table would have millions."""
 
 ACCOUNTS = f"""
     select id, name, granted, accrued, spent, spent_unlimited, balance, held, refill_remainder, created_at, touched_at
@@ -21,7 +24,7 @@ ACCOUNTS = f"""
     where granted + accrued - (spent - spent_unlimited) <> balance or held < 0 or held > balance or accrued < 0
           or spent_unlimited < 0 or spent_unlimited > spent or refill_remainder < 0 or refill_remainder >= {HOUR_US}
           or touched_at < created_at or touched_at > {{latest}}
-    order by id limit {LIMIT}
+    order by id
 """  # noqa: S608 - made of constants
 
 OF_ANOTHER_ACCOUNT = """
@@ -29,23 +32,17 @@ OF_ANOTHER_ACCOUNT = """
     from {table} join api_key on api_key.id = {table}.key_id
     where api_key.account_id <> {table}.account_id
     group by {table}.account_id, {table}.key_id, api_key.account_id
-    order by {table}.account_id, {table}.key_id limit {limit}
+    order by {table}.account_id, {table}.key_id
 """
-SETTLED_HOLDS = f"""
-    select hold.request_id from hold join request on request.request_id = hold.request_id
-    order by hold.id limit {LIMIT}
-"""  # noqa: S608 - made of constants
-HOLDS = f"""
-    select request_id, amount from hold where amount < 0 or (unlimited and amount <> 0) order by id limit {LIMIT}
-"""  # noqa: S608 - made of constants
+SETTLED_HOLDS = 'select hold.request_id from hold join request on request.request_id = hold.request_id order by hold.id'
+HOLDS = 'select request_id, amount from hold where amount < 0 or (unlimited and amount <> 0) order by id'
 HOURS = f"""
     select account_id, key_id, model, outcome, hour, last_used_at from hourly_usage
-    where last_used_at / {HOUR_US} <> hour order by id limit {LIMIT}
+    where last_used_at / {HOUR_US} <> hour order by id
 """  # noqa: S608 - made of constants
-NEGATIVE = f"""
-    select request_id from request where cost < 0 or shortfall < 0 or input_tokens < 0 or output_tokens < 0
-    order by id limit {LIMIT}
-"""  # noqa: S608 - made of constants
+NEGATIVE = """
+    select request_id from request where cost < 0 or shortfall < 0 or input_tokens < 0 or output_tokens < 0 order by id
+"""
 
 
 def not_whole_numbers() -> list[str]:
@@ -76,10 +73,19 @@ def impossible() -> list[str]:
     return [*_accounts(), *_references(), *_keys_of_others(), *_holds(), *_hours(), *_requests()]
 
 
+def first(statement: str, kind: str) -> tuple[list[Row], list[str]]:
+    """The first `LIMIT` rows of the statement; and if there are more, a sentence that says so: of what `kind`."""
+    found = _rows(f'{statement} limit {LIMIT + 1}')
+    if len(found) <= LIMIT:
+        return found, []
+    return found[:LIMIT], [f'more than {LIMIT:,} {kind}: only the first {LIMIT:,} of them are named']
+
+
 def _accounts() -> list[str]:
     found = []
     latest = now() + CLOCKS_DIFFER_US
-    for row in _rows(ACCOUNTS.format(latest=latest)):
+    accounts, more = first(ACCOUNTS.format(latest=latest), 'accounts have figures that cannot be')
+    for row in accounts:
         account_id, name, granted, accrued, spent, unlimited, balance, held, remainder, created_at, touched_at = row
         who = f'account {account_id} ({name})'
         if granted + accrued - (spent - unlimited) != balance:
@@ -97,7 +103,7 @@ def _accounts() -> list[str]:
             found.append(f'{who}: the remainder of its refill, {remainder}, is not between 0 and a nanocoin')
         if not created_at <= touched_at <= latest:
             found.append(f'{who}: its pool was last refilled before it was made, or in the future')
-    return found
+    return found + more
 
 
 def _references() -> list[str]:
@@ -112,43 +118,54 @@ def _references() -> list[str]:
                 select child.{column}, count(*) from {child} as child left join {parent} as parent
                      on parent.id = child.{column}
                 where child.{column} is not null and parent.id is null
-                group by child.{column} order by child.{column} limit {LIMIT}
+                group by child.{column} order by child.{column}
             """  # noqa: S608 - the names of our schema
-            for identity, number in _rows(statement):
+            lost, more = first(statement, f'values of {column} in {child} are of no {parent} that there is')
+            for identity, number in lost:
                 found.append(f'{child}: {number} rows whose {column} is {identity}, and there is no such {parent}')
+            found += more
     return found
 
 
 def _keys_of_others() -> list[str]:
     found = []
     for table in ('hold', 'hourly_usage'):
-        for account_id, key_id, owner_id, number in _rows(OF_ANOTHER_ACCOUNT.format(table=table, limit=LIMIT)):
+        pairs, more = first(OF_ANOTHER_ACCOUNT.format(table=table), f'pairs in {table} are of a key of another account')
+        for account_id, key_id, owner_id, number in pairs:
             found.append(f'{table}: {number} rows of account {account_id} with key {key_id} of account {owner_id}')
+        found += more
     return found
 
 
 def _holds() -> list[str]:
-    found = [f'hold of {request_id}: that call is settled already' for (request_id,) in _rows(SETTLED_HOLDS)]
-    found += [f'hold of {request_id}: {exact(amount)} is not what can be held' for request_id, amount in _rows(HOLDS)]
-    return found
-
-
-def _hours() -> list[str]:
+    settled, more_settled = first(SETTLED_HOLDS, 'holds are of calls that are settled already')
+    impossible, more = first(HOLDS, 'holds are not what can be held')
     return [
-        f'account {account_id}, key {key_id}, {model}, {outcome}, hour {hour}: last used at {last_used_at}, '
-        'which is not in that hour'
-        for account_id, key_id, model, outcome, hour, last_used_at in _rows(HOURS)
+        *(f'hold of {request_id}: that call is settled already' for (request_id,) in settled),
+        *more_settled,
+        *(f'hold of {request_id}: {exact(amount)} is not what can be held' for request_id, amount in impossible),
+        *more,
     ]
 
 
+def _hours() -> list[str]:
+    hours, more = first(HOURS, 'hours were last used at a time that is not in them')
+    return [
+        f'account {account_id}, key {key_id}, {model}, {outcome}, hour {hour}: last used at {last_used_at}, '
+        'which is not in that hour'
+        for account_id, key_id, model, outcome, hour, last_used_at in hours
+    ] + more
+
+
 def _requests() -> list[str]:
-    return [f'request {request_id}: a figure is negative' for (request_id,) in _rows(NEGATIVE)]
+    negative, more = first(NEGATIVE, 'requests have a figure that is negative')
+    return [f'request {request_id}: a figure is negative' for (request_id,) in negative] + more
 
 
 def _is_whole(field: Any) -> bool:
     return isinstance(field, IntegerField | BooleanField | ForeignKeyField)
 
 
-def _rows(statement: str) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = models.database.execute_sql(statement).fetchall()
+def _rows(statement: str) -> list[Row]:
+    rows: list[Row] = models.database.execute_sql(statement).fetchall()
     return rows

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from lumen.errors import InsufficientCoins
+from lumen.errors import InsufficientCoins, ShuttingDown
 from lumen.ledger.holds import Held
 
 LOOK_AGAIN_SECONDS = 0.2
@@ -26,6 +26,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._lines: dict[int, deque[_Waiting]] = {}
+        self._is_closed = False
 
     def is_empty(self, account_id: int) -> bool:
         """Whether nobody waits for this account's coins. Any thread may ask."""
@@ -36,11 +37,18 @@ class Lines:
         if line := self._lines.get(account_id):
             line[0].wake()
 
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        self._is_closed = True
+        for line in self._lines.values():
+            for waiting in line:
+                waiting.wake()
+
     async def wait(self, account_id: int, refusal: InsufficientCoins, seconds: float, place: Place) -> Held:
         """Wait behind all others for the hold that was refused so, at most `seconds`; see `holds.place`.
 
-        Raises InsufficientCoins when the pool cannot pay in that time, whatever becomes of the calls in flight, and
-        whatever else `place` does.
+        Raises InsufficientCoins when the pool cannot pay in that time, whatever becomes of the calls in flight,
+        ShuttingDown once the lines are closed, and whatever else `place` does.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -52,13 +60,15 @@ class Lines:
         line.append(me)
         try:
             while True:
+                if self._is_closed:
+                    raise ShuttingDown
                 left = end - loop.time()
                 if not can_come(refusal, left):
                     raise refusal
                 is_first = line[0] is me
                 await me.turn(min(left, _pause(refusal)) if is_first else left)
                 is_last_try = loop.time() >= end
-                if line[0] is me or is_last_try:
+                if not self._is_closed and (line[0] is me or is_last_try):
                     try:
                         return await place(int((loop.time() - begun) * 1e6))
                     except InsufficientCoins as error:

@@ -66,6 +66,8 @@ class Cycle(RequestResponseCycle):
         """Answer the request, whatever the app does."""
         try:
             await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            log.warning('a request was cut off: it was waited for long enough', path=self.scope['path'])
         except BaseException:
             log.exception('an app failed')
         finally:
@@ -117,6 +119,10 @@ class Cycle(RequestResponseCycle):
         if self._is_chunked:
             self._write(b'0\r\n\r\n')
         self._complete()
+
+    def give_up_after(self, seconds: float) -> None:
+        """Close the connection then, however much of what was written the caller has taken."""
+        self._connection.loop.call_later(seconds, self._connection.transport.abort)
 
     def _chunk(self, content: bytes) -> bytes:
         return b'%x\r\n%b\r\n' % (len(content), content) if self._is_chunked else content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import signal
 import socket
 import sys
@@ -14,8 +15,11 @@ from starlette.types import ASGIApp
 from lumen.errors import LumenError
 from lumen.server.http import Http
 
-GRACE_SECONDS = 30
+GRACE_SECONDS = 30.0
 """How long calls in flight may take to finish after the order to stop."""
+
+MORE_GRACE_SECONDS = 5
+"""So much longer uvicorn waits, for what is served ends its calls itself, and better than by being cancelled."""
 
 BACKLOG = 2048
 
@@ -49,12 +53,19 @@ def address_of(listener: socket.socket) -> str:
     return f'http://{host}:{port}'
 
 
-def run(app: ASGIApp, listener: socket.socket, *, on_listening: Callable[[], None], lifespan: bool) -> None:
+def run(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    on_listening: Callable[[], None],
+    lifespan: bool,
+    grace_seconds: float = GRACE_SECONDS,
+) -> None:
     """Serve `app` until SIGTERM or SIGINT; calls in flight finish, new ones are refused.
 
     Raises LumenError when the app does not start.
     """
-    config = configured(app, lifespan=lifespan)
+    config = configured(app, lifespan=lifespan, grace_seconds=grace_seconds)
     # Uvicorn raises the signal again when it is done. SIGTERM then ends like Ctrl+C: with everything closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -65,7 +76,9 @@ def run(app: ASGIApp, listener: socket.socket, *, on_listening: Callable[[], Non
         raise LumenError('Lumen did not start; the log says why', code='not_started') from None
 
 
-def configured(app: ASGIApp | str, *, lifespan: bool, workers: int = 1, factory: bool = False) -> uvicorn.Config:
+def configured(
+    app: ASGIApp | str, *, lifespan: bool, grace_seconds: float, workers: int = 1, factory: bool = False
+) -> uvicorn.Config:
     """Uvicorn as we run it. `app` is one, or where the `factory` is found that makes it in each of the `workers`."""
     return uvicorn.Config(
         app,
@@ -81,7 +94,7 @@ def configured(app: ASGIApp | str, *, lifespan: bool, workers: int = 1, factory:
         proxy_headers=False,
         workers=workers,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(grace_seconds) + MORE_GRACE_SECONDS,
     )
 
 

@@ -22,6 +22,7 @@ from lumen.server.headers import SecurityHeaders
 from lumen.server.lifespan import lifespan_of
 from lumen.server.proxies import TrustedProxies
 from lumen.server.roles import Role
+from lumen.server.stopping import orders
 
 if TYPE_CHECKING:
     from lumen.gateway import Gateway
@@ -38,10 +39,19 @@ MakePages = Callable[[Configuration, Database, bytes], ASGIApp]
 class Parts:
     """Configuration, database, ledger, gateway and pages of one process. `app` is what the server serves."""
 
-    def __init__(self, configuration: Configuration, database: Database, role: Role, make_pages: MakePages):
+    def __init__(
+        self,
+        configuration: Configuration,
+        database: Database,
+        role: Role,
+        make_pages: MakePages,
+        *,
+        is_one_of_several: bool = False,
+    ):
         self.configuration = configuration
         self.database = database
         self.role = role
+        self.is_one_of_several = is_one_of_several
         self.ledger = Ledger(database, configuration)
         self.is_running = False
         self.key_secret = secrets.encryption_key(configuration.current)
@@ -71,11 +81,12 @@ class Parts:
             gc.collect()
             gc.freeze()
             gc.set_threshold(GC_THRESHOLD, 20, 20)
+            stack.enter_context(orders(stop=self._finish, hurry=self._hurry, is_one_of_several=self.is_one_of_several))
             self.is_running = True
             try:
                 yield
             finally:
-                self.is_running = False
+                self._finish()
 
     async def why_not_ready(self) -> str:
         """Empty when this process can serve, a reason otherwise."""
@@ -94,6 +105,16 @@ class Parts:
         """What every request to the pages passes through, and none to `/v1`, which knows no cookie."""
         app = NoCrossSite(pages, own_address=lambda: self.configuration.current.app.url)
         return TrustedProxies(SecurityHeaders(app), trusted=lambda: self.configuration.current.app.trusted_proxies)
+
+    def _finish(self) -> None:
+        """Told to stop: nothing is begun any more."""
+        self.is_running = False
+        if self.gateway:
+            self.gateway.finish(self.configuration.current.app.grace_seconds)
+
+    def _hurry(self) -> None:
+        if self.gateway:
+            self.gateway.hurry()
 
     def _make_gateway(self) -> Gateway:
         from lumen.gateway import Gateway

@@ -57,10 +57,18 @@ def serve(
             welcome = json.dumps(ready) if as_json else _welcome(settings, address, role)
             if workers > 1:
                 database.close()  # each has its own
-                run_workers(workers, listener, on_listening=lambda: say(welcome))
+                run_workers(
+                    workers, listener, on_listening=lambda: say(welcome), grace_seconds=settings.app.grace_seconds
+                )
             else:
                 parts = Parts(configuration, database, role, make_pages)
-                run(parts.app, listener, on_listening=lambda: say(welcome), lifespan=True)
+                run(
+                    parts.app,
+                    listener,
+                    on_listening=lambda: say(welcome),
+                    lifespan=True,
+                    grace_seconds=settings.app.grace_seconds,
+                )
         finally:
             database.close()
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -180,6 +180,66 @@ def test_calls_in_flight_finish_when_told_to_stop(server: Server):
     assert server.process.wait(timeout=60) == 0
     assert server.json('client', 'show', 'bot')['output_tokens'] == 40
     assert server.json('check')['clean']
+
+
+@pytest.mark.parametrize(
+    ('grace_seconds', 'orders'),
+    [
+        ('0.2', [signal.SIGTERM]),
+        ('60', [signal.SIGTERM, signal.SIGTERM]),
+        ('60', [signal.SIGINT, signal.SIGINT]),
+    ],
+)
+def test_what_outlasts_the_grace_or_a_second_order_is_told_so_and_settled(
+    tmp_path: Path, stalled: socket.socket, grace_seconds: str, orders: list[signal.Signals]
+):
+    server = Server(tmp_path, upstream=f'http://127.0.0.1:{stalled.getsockname()[1]}/v1')
+    allow(server, grace_seconds)
+    server.start()
+    assert cut_off(server, orders, seconds=10) == 0
+    assert 'Traceback' not in server.log.read_text()
+
+
+def allow(server: Server, grace_seconds: str) -> None:
+    """How long calls may take after the order to stop."""
+    text = server.configuration.read_text()
+    server.configuration.write_text(text.replace('app:\n', f'app:\n  grace_seconds: {grace_seconds}\n', 1))
+
+
+def cut_off(
+    server: Server, orders: list[signal.Signals], seconds: float, is_told: Callable[[Server], bool] | None = None
+) -> int:
+    """Stop it with a call in flight that never ends, and see what is told of that. Returns the exit code.
+
+    `is_told` is whether the order has arrived.
+    """
+    key = server.new_key('bot')
+    told: list[openai.InternalServerError] = []
+
+    def call() -> None:
+        with pytest.raises(openai.InternalServerError) as refusal:
+            complete(server, key)
+        told.append(refusal.value)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    wait_until(lambda: hold_count(server.database_url) == 1)
+    process = server.process
+    assert process is not None
+    for order in orders:
+        process.send_signal(order)
+        wait_until(lambda: is_told(server) if is_told else not accepts(server))
+    ended = process.wait(timeout=seconds)
+    caller.join()
+    server.stop()
+    assert (told[0].status_code, told[0].code) == (503, 'unavailable')
+    assert str(told[0].request_id).startswith('req_')
+    assert hold_count(server.database_url) == 0
+    assert server.json('check')['clean']
+    database = Database(server.database_url, readers=1)
+    assert database.read_now(lambda: models.Request.get().outcome) == 'interrupted'
+    database.close()
+    return ended
 
 
 def accepts(server: Server) -> bool:

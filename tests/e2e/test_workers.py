@@ -19,7 +19,7 @@ import pytest
 
 from tests.e2e.launching import APP
 from tests.e2e.serving import Server, wait_until
-from tests.e2e.test_serving import complete, fail
+from tests.e2e.test_serving import allow, complete, cut_off, fail
 
 
 @pytest.fixture
@@ -159,3 +159,28 @@ def test_what_cannot_be_several_is_told_in_one_line(installation: Server):
         assert result.returncode == 2
         assert said in result.stderr
         assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+@pytest.mark.parametrize(
+    ('grace_seconds', 'orders'), [('0.2', [signal.SIGTERM]), ('60', [signal.SIGTERM, signal.SIGTERM])]
+)
+def test_what_outlasts_the_grace_or_a_second_order_is_told_so_by_each(
+    tmp_path: Path, database_url: str, stalled: socket.socket, grace_seconds: str, orders: list[signal.Signals]
+):
+    server = served_by(tmp_path, database_url, f'http://127.0.0.1:{stalled.getsockname()[1]}/v1')
+    allow(server, grace_seconds)
+    server.start('gateway', 0, '--workers', '2')
+
+    def is_told(server: Server) -> bool:
+        try:
+            return len(children(server)) < 2  # the one that has nothing to finish is gone
+        except OSError:
+            return True
+
+    try:
+        assert cut_off(server, orders, 20, is_told) in (0, -signal.SIGTERM)
+    finally:
+        server.stop()
+    assert 'Traceback' not in server.log.read_text()
+    assert processes(database_url) == set()

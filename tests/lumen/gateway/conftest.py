@@ -233,11 +233,18 @@ class Running:
         assert self.database.read_now(lambda: models.Hold.select().count()) == 0
         assert self.database.read_now(differences) == []
 
+    def finish(self, grace_seconds: float = 1.0) -> None:
+        """Tell the gateway to stop, as it is told of a signal."""
+        self.loop.call_soon_threadsafe(self.gateway.finish, grace_seconds)
+
     def stop(self) -> None:
+        if self._thread.is_alive():
+            self.finish()
         self._server.should_exit = True
         self._thread.join(30)
 
     async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
         await self.gateway.start()
         config = uvicorn.Config(
             self.gateway.app,
@@ -247,7 +254,7 @@ class Running:
             proxy_headers=False,
             log_config=None,
             lifespan='off',
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=5,
         )
         self._server = uvicorn.Server(config)
         serving = asyncio.create_task(self._server.serve())
@@ -256,7 +263,7 @@ class Running:
         self.address = f'http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}'
         self._ready.set()
         await serving
-        await self.gateway.stop(grace_seconds=1)
+        await self.gateway.stop()
 
 
 @pytest.fixture

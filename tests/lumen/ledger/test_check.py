@@ -11,7 +11,7 @@ import pytest
 
 import models
 from lumen.database import Database
-from lumen.ledger import check
+from lumen.ledger import rows
 from lumen.ledger.check import differences
 from lumen.ledger.operations import place, settle
 from tests.conftest import Clock
@@ -79,10 +79,14 @@ CHANGES = {
 }
 
 
-def hold_and_settle(client: tuple[int, int], configured: Any, **changes: Any) -> None:
+def hold(client: tuple[int, int], configured: Any) -> str:
     call = ask(*client)
     place(call, settings=configured, process_id='here')
-    settle(call.request_id, outcome(10, 20, **changes), settings=configured)
+    return call.request_id
+
+
+def hold_and_settle(client: tuple[int, int], configured: Any, **changes: Any) -> None:
+    settle(hold(client, configured), outcome(10, 20, **changes), settings=configured)
 
 
 def fill(clock: Clock) -> None:
@@ -197,8 +201,29 @@ def test_figures_beyond_64_bits_are_named(books: Database, database_url: str):
     assert any('9223372036.854775807' in each or '64 bits' in each for each in books.read_now(differences))
 
 
-def test_of_one_kind_only_so_many_are_named(books: Database, database_url: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(check, 'LIMIT', 1)
-    tamper(database_url, 'update account set requests = requests + 1')
-    found = books.read_now(differences)
-    assert len([each for each in found if 'counted on its keys' in each]) == 1
+MORE = {
+    'update account set requests = requests + 1': 'accounts differ: counted on the account, and counted on its keys',
+    'update api_key set spent = spent + 1': 'keys differ: counted on the key, and in its hourly usage',
+    'update request set cost = cost + 1': 'hours differ from their requests',
+    'update account set balance = balance + 1': 'accounts have figures that cannot be',
+    'update hold set amount = -1': 'holds are not what can be held',
+    'update hold set request_id = (select request_id from request where request.id = hold.account_id)': (
+        'holds are of calls that are settled already'
+    ),
+    'update hourly_usage set last_used_at = 1': 'hours were last used at a time that is not in them',
+    'update request set cost = -1': 'requests have a figure that is negative',
+    'update api_key set account_id = 3 - account_id': 'pairs in hourly_usage are of a key of another account',
+    'update hourly_usage set key_id = key_id + 100': 'values of key_id in hourly_usage are of no api_key that there is',
+}
+"""What is done to two rows or more, and what there is more than one of then."""
+
+
+@pytest.mark.parametrize(('statement', 'kind'), MORE.items(), ids=range(len(MORE)))
+def test_of_one_kind_only_so_many_are_named_and_that_there_are_more_is_said(
+    books: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, statement: str, kind: str
+):
+    for client in ((1, 1), (2, 3)):
+        books.write_now(hold, client, TEN)
+    tamper(database_url, statement)
+    monkeypatch.setattr(rows, 'LIMIT', 1)
+    assert f'more than 1 {kind}: only the first 1 of them are named' in books.read_now(differences)
