@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 import zlib
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx2
@@ -32,8 +33,8 @@ def frame(kind: int, content: bytes = b'', *, flags: int = FIN) -> bytes:
     return bytes([flags | kind]) + length + bytes(4) + content
 
 
-def opened(stage: Stage, *lines: str) -> socket.socket:
-    """A socket of a stranger, which listens to nothing unless somebody does so."""
+def opened(stage: Stage, *lines: str, hears: bool = True) -> socket.socket:
+    """A socket of a stranger, which listens to nothing but the answer to its handshake unless somebody does so."""
     parts = urlsplit(stage.site.address)
     connection = socket.create_connection((parts.hostname, parts.port), timeout=20)
     fields = (
@@ -47,7 +48,7 @@ def opened(stage: Stage, *lines: str) -> socket.socket:
         *lines,
     )
     connection.sendall('\r\n'.join([*fields, '', '']).encode())
-    assert b' 101 ' in connection.recv(4096)
+    assert not hears or b' 101 ' in connection.recv(4096)
     return connection
 
 
@@ -142,3 +143,28 @@ def test_nothing_is_inflated(stage: Stage):
     with opened(stage, 'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits') as connection:
         connection.sendall(frame(TEXT, small, flags=COMPRESSED))
         assert struct.pack('>H', 1002) in ends(connection)
+
+
+def test_text_that_is_none_closes_its_socket_and_fills_no_log(stage: Stage):
+    before = stage.site.log.read_text()
+    for said in (frame(TEXT, b'\xff\xfe') * 2, frame(TEXT, b'4\xf0\x9f', flags=0) + frame(CONTINUED, b'\xff')):
+        for _ in range(20):
+            with opened(stage) as connection:
+                connection.sendall(said)
+                assert struct.pack('>H', 1007) in ends(connection)
+    with opened(stage) as connection:  # a character in two parts is one
+        connection.sendall(frame(TEXT, b'3\xf0\x9f', flags=0) + frame(CONTINUED, b'\x91\x8b') + frame(PING, b'still'))
+        answer = b''
+        while not answer.endswith(b'still'):
+            answer += connection.recv(4096)
+    assert stage.site.log.read_text() == before
+
+
+@pytest.mark.usefixtures('unbroken')
+def test_whoever_does_not_wait_for_the_handshake_breaks_nothing(stage: Stage):
+    for _ in range(20):
+        with opened(stage, hears=False) as connection:
+            connection.sendall(frame(TEXT, b'\xff') + frame(0x3))
+            connection.settimeout(SECONDS)
+            with suppress(ConnectionResetError):
+                connection.recv(4096)
