@@ -90,15 +90,6 @@ def test_whoever_says_something_without_end_and_does_not_listen_is_hung_up_on(st
     assert 'a socket that said too much was closed' in stage.site.log.read_text()
 
 
-@pytest.mark.usefixtures('unbroken')
-def test_whoever_ignores_that_a_socket_was_closed_is_hung_up_on(stage: Stage):
-    with opened(stage) as connection:
-        connection.sendall(frame(TEXT, b'1'))  # which closes it, as the server then says
-        while connection.recv(4096)[-4:-2] != b'\x88\x02':
-            pass
-        assert is_hung_up_on(connection, frame(TEXT, b'3') * 10_000)
-
-
 def test_what_browsers_send_is_no_flood(stage: Stage):
     with opened(stage) as connection:
         for _ in range(4):
