@@ -38,10 +38,12 @@ def served(app: Any, talk: Talk) -> None:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(SHAKE)
         assert b' 101 ' in await reader.readuntil(b'\r\n\r\n')
-        async with asyncio.timeout(SECONDS):
-            await talk(reader, writer)
-        writer.transport.abort()
-        server.close()
+        try:
+            async with asyncio.timeout(SECONDS):
+                await talk(reader, writer)
+        finally:
+            writer.transport.abort()
+            server.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
