@@ -27,9 +27,12 @@ from lumen_ui.pages import errors
 from lumen_ui.services import Services
 
 DATABASE_ANSWERS_WITHIN_SECONDS = 2.0
-SOCKET = '/_nicegui_ws/'
+SOCKETS = '/_nicegui_ws/'
+SOCKET = '/_nicegui_ws/socket.io/'
+ICON = '/favicon.ico'
 # What is sent as it lies on the disk costs no memory, and a page loads dozens of it.
-FILES = ('/static/', '/_nicegui/', '/favicon.ico')
+FOLDERS = ('/static/', '/_nicegui/')
+NO_POLLING = PlainTextResponse('Pages speak over WebSockets, which something on the way does not let through.\n', 400)
 KEY = 'lumen.counted_as'
 """Where the scope of a request, and so the page that it opens, keeps whom it counts for."""
 
@@ -62,11 +65,13 @@ class PageLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope['type'] == 'websocket':
-            await self._socket(scope, receive, send)
-        elif scope['type'] == 'http' and not scope['path'].startswith(FILES) and not _is_polled(scope):
-            await self._page(scope, receive, send)
-        else:
+            await (self._socket(scope, receive, send) if scope['path'] == SOCKET else _close(receive, send))
+        elif scope['type'] == 'lifespan' or _is_file(scope):
             await self.app(scope, receive, send)
+        elif scope['path'].startswith(SOCKETS):
+            await NO_POLLING(scope, receive, send)
+        else:
+            await self._page(scope, receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -96,8 +101,7 @@ class PageLimits:
         try:
             key = await self._count(scope, lambda: self._sockets)
         except TooMany:
-            await receive()
-            await send({'type': 'websocket.close', 'code': 1013})
+            await _close(receive, send)
             return
         self._sockets[key] += 1
         try:
@@ -133,9 +137,15 @@ class PageLimits:
         return f'session {sessions.digest(cookie)}'
 
 
-def _is_polled(scope: Scope) -> bool:
-    """Whether a browser without WebSockets goes on with what it began; beginning is counted."""
-    return scope['path'].startswith(SOCKET) and b'sid=' in scope['query_string']
+async def _close(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({'type': 'websocket.close', 'code': 1013})
+
+
+def _is_file(scope: Scope) -> bool:
+    """Whether no page is built for it, not even one that says that there is no such file, or no such method."""
+    path: str = scope['path']
+    return scope['method'] == 'GET' and (path == ICON or path.startswith(FOLDERS))
 
 
 def _open_pages() -> Counter[str]:

@@ -6,11 +6,13 @@ kind than its field holds would break whatever reads it later.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Literal
 
 import structlog
+from engineio.async_drivers.asgi import WebSocket  # type: ignore[import-untyped]  # it has no types
 from nicegui import core, nicegui, ui
 from nicegui.element import Element
 from nicegui.elements.choice_element import ChoiceElement
@@ -20,6 +22,12 @@ from lumen.seldom import Seldom
 
 log = structlog.get_logger()
 
+ONLY_TRANSPORT: Literal['websocket'] = 'websocket'
+"""The other, polling, makes every message a request, and a socket of nothing that could be counted."""
+
+PACKETS = ('1', '3', '4')
+"""Good-bye, still here, and what is said: that is all a browser begins with. None of it is bytes."""
+
 HANDLED_AT_ONCE = ('event', 'javascript_response', 'ack')
 NONSENSE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 LONGEST_ID = 100
@@ -28,6 +36,11 @@ VALUES = ('update:modelValue', 'update:value')
 
 def install() -> None:
     """Once. NiceGUI has no setting for this, so its handlers are changed."""
+    for name in ('engineio.server', 'socketio.server'):
+        logging.getLogger(name).handlers.clear()  # theirs write to the terminal, past ours
+    core.app.config.socket_io_js_transports = [ONLY_TRANSPORT]
+    core.sio.eio.transports = [ONLY_TRANSPORT]
+    core.sio.eio._async = core.sio.eio._async | {'websocket': _Frames}
     handlers = core.sio.handlers['/']
     for name in HANDLED_AT_ONCE:
         handlers[name] = _dropping(name, handlers[name])
@@ -45,6 +58,16 @@ def install() -> None:
         handle(self, msg)
 
     Element._handle_event = handle_what_fits  # type: ignore[method-assign]  # there is no other way in
+
+
+class _Frames(WebSocket):  # type: ignore[misc]  # as above
+    async def wait(self) -> Any:
+        """The next that could be read."""
+        while True:
+            said = await super().wait()
+            if isinstance(said, str) and said.startswith(PACKETS):
+                return said
+            _tell('frame', ValueError())
 
 
 def _check(element: ValueElement[Any], value: Any) -> None:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from lumen.server.cycle import Connection, Cycle
 from lumen.server.dispatcher import error
+from lumen.server.flow import Flow
 
 DIRECT = 'lumen.direct'
 """An extension of ASGI: the exchange itself, of which an app may ask and by which it may answer in fewer steps."""
@@ -31,11 +32,18 @@ REST_SECONDS = 60.0
 WEBSOCKET_HEADERS, WEBSOCKET_LINE = 100, 8000
 """More fields, or a longer one, the library for WebSockets does not read."""
 
+MOST_WAITING = 100
+"""So many requests of one connection may wait for the answer to another; what comes behind them is not read."""
+
 LENGTHS = (b'content-length', b'transfer-encoding')
 
 
 class HeadTooLarge(Exception):
     """Raised inside the parser, which ends it; uvicorn then calls `send_400_response`."""
+
+
+class TooManyWaiting(Exception):
+    """Raised likewise, for requests that nobody waits with."""
 
 
 class NoUpgrade(Exception):
@@ -67,6 +75,7 @@ class Http(Connection):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
         self._idle_since = self.loop.time()
         self.timeout_keep_alive_task = self.loop.call_later(REST_SECONDS, self.timeout_keep_alive_handler)
 
@@ -89,7 +98,8 @@ class Http(Connection):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self.send_400_response('')
+            if not self._is_refused:
+                self.send_400_response('')
         except httptools.HttpParserUpgrade as upgrade:
             if self._is_upgrading:
                 self.handle_websocket_upgrade()
@@ -156,6 +166,10 @@ class Http(Connection):
                 self._is_upgrading = False
                 raise NoUpgrade
             return
+        if len(self.pipeline) == MOST_WAITING:
+            before.keep_alive = False  # the last that is answered
+            self._is_refused = True
+            raise TooManyWaiting
         self._has_body_behind_upgrade = has_body
         version = parser.get_http_version()
         scope['http_version'] = version
@@ -201,14 +215,22 @@ class Http(Connection):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        if self.flow.write_paused:
+            self.flow.pause_reading()  # whoever takes no answer asks no more
+        else:
+            self.flow.resume_reading()
         self._has_begun_next = False
         self._idle_since = self.loop.time()
         if not self._is_watched_closely:
             self._watch(self.timeout_keep_alive)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.cycle is not None and self.cycle.response_complete:
+            self.flow.resume_reading()
 
     def timeout_keep_alive_handler(self) -> None:
         """One timer a connection, set anew when it goes off too early: setting it at each request would cost more."""

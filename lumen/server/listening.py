@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from lumen.errors import LumenError
 from lumen.server.http import Http
+from lumen.server.websocket import MOST_BYTES, WebSocket
 
 GRACE_SECONDS = 30.0
 """How long calls in flight may take to finish after the order to stop."""
@@ -85,7 +86,9 @@ def configured(
         factory=factory,
         loop='uvloop',
         http=Http,
-        ws='websockets-sansio',
+        ws=WebSocket,
+        ws_max_size=MOST_BYTES,
+        ws_per_message_deflate=False,  # a few bytes would become many
         lifespan='on' if lifespan else 'off',
         interface='asgi3',
         log_config=None,

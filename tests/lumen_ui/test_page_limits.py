@@ -32,7 +32,15 @@ class Pages:
         self.open.append(scope)
         await send({'type': 'http.response.start', 'status': 200, 'headers': []})
 
-    async def get(self, path: str = '/sign-in', *, peer: str = '203.0.113.9', cookie: str = '', query: str = '') -> int:
+    async def get(
+        self,
+        path: str = '/sign-in',
+        *,
+        peer: str = '203.0.113.9',
+        cookie: str = '',
+        query: str = '',
+        method: str = 'GET',
+    ) -> int:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
@@ -41,7 +49,7 @@ class Pages:
         headers = [(b'cookie', f'{sessions.COOKIE}={cookie}'.encode())] if cookie else []
         scope = {
             'type': 'http',
-            'method': 'GET',
+            'method': method,
             'scheme': 'http',
             'server': ('127.0.0.1', 80),
             'path': path,
@@ -120,12 +128,41 @@ async def test_a_made_up_cookie_is_a_strangers(pages: Pages, small: None):
     assert pages_opened == [200, 200, 200, 429]
 
 
-async def test_files_and_polling_are_not_counted(pages: Pages, small: None):
+async def test_files_are_not_counted(pages: Pages, small: None):
     for _ in range(10):
         assert await pages.get('/static/lumen.css') == 200
-        assert await pages.get('/_nicegui_ws/socket.io/', query='EIO=4&sid=abc') == 200
+        assert await pages.get('/_nicegui/3/static/nicegui.js') == 200
+        assert await pages.get('/favicon.ico') == 200
     assert pages.open[0].get(page_limits.KEY) is None
-    assert [await pages.get('/_nicegui_ws/socket.io/', query='EIO=4') for _ in range(4)][-1] == 429
+
+
+@pytest.mark.parametrize('path', ['/favicon.icoabc', '/favicon.ico/x', '/static', '/staticx', '/_niceguix/x'])
+async def test_what_only_begins_like_a_file_is_counted(pages: Pages, small: None, path: str):
+    assert [await pages.get(path) for _ in range(4)] == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize('path', ['/favicon.ico', '/static/lumen.css', '/_nicegui/3/static/nicegui.js'])
+async def test_what_does_not_ask_for_a_file_is_counted(pages: Pages, small: None, path: str):
+    assert [await pages.get(path, method='POST') for _ in range(4)] == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize('query', ['EIO=4', 'EIO=4&sid=abc', 'EIO=4&xsid=1', 'EIO=4&transport=polling'])
+async def test_nobody_polls(pages: Pages, query: str):
+    for method in ('GET', 'POST', 'OPTIONS'):
+        assert await pages.get('/_nicegui_ws/socket.io/', query=query, method=method) == 400
+    assert pages.open == []
+
+
+async def test_there_is_one_address_for_sockets(pages: Pages):
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for path in ('/', '/sign-in', '/static/lumen.css', '/_nicegui_ws/', '/_nicegui_ws/socket.io/x'):
+        await pages.limits({'type': 'websocket', 'path': path, 'headers': []}, _receive, send)
+    assert [message['type'] for message in sent] == ['websocket.close'] * 5
+    assert pages.open == []
 
 
 async def test_sockets_are_counted_as_long_as_they_are_open(pages: Pages, small: None):
@@ -141,7 +178,7 @@ async def test_sockets_are_counted_as_long_as_they_are_open(pages: Pages, small:
             await inside()
 
         pages.limits.app = app
-        scope = {'type': 'websocket', 'path': '/_nicegui_ws/', 'client': ('203.0.113.9', 1), 'headers': []}
+        scope = {'type': 'websocket', 'path': page_limits.SOCKET, 'client': ('203.0.113.9', 1), 'headers': []}
         await pages.limits(scope | {'scheme': 'ws', 'server': ('127.0.0.1', 80), 'query_string': b''}, _receive, send)
         return str(sent[0]['type'])
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from lumen.identity.sessions import COOKIE
-from lumen_ui.socket_rates import MOST_BYTES
+from lumen.server.websocket import MOST_BYTES
 from tests.walk.cast import PLAYERS, Stage
 from tests.walk.tab import opened
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import re
 from typing import Any
 
 import httpx2
@@ -30,16 +31,31 @@ FORGED: tuple[Any, ...] = (
     [],
     7,
 )
-PACKETS = (
-    '2["event"',
-    '2[]',
-    '2{}',
-    '2["event",1e999]',
-    '2["event",NaN]',
-    '2' + '[' * 2000,
+PACKETS: tuple[str | bytes, ...] = (
+    '42["event"',
+    '42[]',
+    '42{}',
+    '42["event",1e999]',
+    '42["event",NaN]',
+    '42' + '[' * 2000,
+    '44',
+    '49',
+    '452-["event",{}]',
+    '',
+    'x',
+    '0{}',
+    '1',
+    '2probe',
+    '3' + '[' * 2000,
     '4',
+    '5',
     '9',
-    '52-["event",{}]',
+    '٣',
+    'b',
+    'b!!',
+    b'',
+    b'4',
+    b'\xff',
 )
 
 
@@ -76,7 +92,7 @@ async def test_nonsense_from_a_stranger_breaks_nothing_and_fills_no_log(stage: S
 
     for packet in PACKETS:
         socket = await connected()
-        await socket.eio.ws.send_str(f'4{packet}')
+        await (socket.eio.ws.send_str(packet) if isinstance(packet, str) else socket.eio.ws.send_bytes(packet))
         await socket.disconnect()
     socket = await connected()
     forged = {'client_id': client_id, 'tab_id': 'x', 'document_id': [1], 'next_message_id': 0}
@@ -117,3 +133,13 @@ async def test_a_socket_that_only_knows_the_id_of_a_page_speaks_for_nobody(stage
 def _said(tab: Tab, since: int, text: str) -> None:
     if text not in tab.text_since(since):
         raise Missing(text)
+
+
+async def test_pages_and_their_server_know_websockets_only(stage: Stage):
+    upgrade = {'connection': 'Upgrade', 'upgrade': 'websocket', 'sec-websocket-version': '13'}
+    headers = upgrade | {'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-fetch-site': 'same-origin'}
+    polling = '/_nicegui_ws/socket.io/?EIO=4&transport=polling'
+    async with httpx2.AsyncClient(base_url=stage.site.address) as http:
+        assert re.search(r'transports: (.*),', (await http.get('/sign-in')).text)[1] == "['websocket']"
+        assert (await http.get(polling, headers={'sec-fetch-site': 'same-origin'})).status_code == 400
+        assert (await http.get(polling, headers=headers)).status_code == 403
