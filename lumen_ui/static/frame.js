@@ -76,11 +76,14 @@
   window.lumenIsAway = isAway;
   // What was typed into a dialog is gone then, too. It is kept to be told, and never what is secret or only shown.
   const TYPED = "lumen_typed_while_away";
+  const forget = () => [PRESSED, TYPED].forEach((name) => sessionStorage.removeItem(name));
+  // Only a page that was loaded anew lost anything. It may be loaded so several times, until it stays.
+  if (performance.getEntriesByType("navigation")[0]?.type !== "reload") forget();
   const wasPressed = sessionStorage.getItem(PRESSED);
   const wasTyped = sessionStorage.getItem(TYPED);
-  const forget = () => [PRESSED, TYPED].forEach((name) => sessionStorage.removeItem(name));
-  forget();
+  const STAYS_MS = 2000;
   let wasThere = false;
+  let thereSince = 0;
   const keepTyped = () => {
     const fields = document.querySelectorAll(
       '[role="dialog"] input:is([type="text"], [type="date"], [type="search"]):not([readonly]), [role="dialog"] textarea:not([readonly])',
@@ -90,11 +93,13 @@
   };
   setInterval(() => {
     if (isAway()) {
+      thereSince = 0;
       if (wasThere) keepTyped();
       return;
     }
     wasThere = true;
-    forget();
+    thereSince ||= Date.now();
+    if (Date.now() - thereSince > STAYS_MS) forget();
   }, 200);
   const CLICKED = "button, form, [role=option], [role=switch], [role=columnheader]";
   // Of what makes no click of the key that presses it.

@@ -23,6 +23,7 @@ from tests.e2e.visiting import ADMIN, card, sign_in
 from tests.lumen import factories
 
 RECONNECTING_MS = 40_000
+NOTHING_KEPT = 'Object.keys(sessionStorage).every((name) => !name.startsWith("lumen_"))'
 PRESSED = 'lumen_pressed_while_away'
 
 
@@ -81,8 +82,16 @@ def test_what_is_pressed_on_a_stale_page_is_not_done_and_said_so(tab: Page, serv
     said = tab.get_by_role('alert').filter(has_text='what you pressed then was not done')
     expect(said).to_be_visible(timeout=RECONNECTING_MS)
     assert server.json('client', 'list') == []
+    tab.evaluate(f'sessionStorage.setItem("{PRESSED}", "1")')  # as it is until the page has stayed for a while
+    tab.reload()
+    expect(said).to_be_visible()
+    tab.wait_for_function(NOTHING_KEPT)
     tab.reload()
     expect(tab.get_by_role('heading', name='Clients', exact=True)).to_be_visible()
+    expect(said).to_have_count(0)
+    tab.evaluate(f'sessionStorage.setItem("{PRESSED}", "1")')
+    tab.goto(f'{server.address}/help')  # who goes elsewhere lost nothing
+    expect(tab.get_by_role('heading', name='Help', exact=True)).to_be_visible()
     expect(said).to_have_count(0)
 
 
@@ -126,7 +135,7 @@ def test_what_was_typed_into_a_dialog_is_told_when_the_page_is_loaded_anew(tab: 
         expect(tab.get_by_text('Connection lost')).to_be_visible(timeout=RECONNECTING_MS)
     said = tab.get_by_role('alert').filter(has_text='What you had typed was not saved: Name: <b>nightly</b>-bot')
     expect(said).to_be_visible(timeout=RECONNECTING_MS)
-    assert tab.evaluate('Object.keys(sessionStorage).filter((name) => name.startsWith("lumen_"))') == []
+    tab.wait_for_function(NOTHING_KEPT)
     assert server.json('client', 'list') == []
 
 

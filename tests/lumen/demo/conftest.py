@@ -63,7 +63,8 @@ def content(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 
     def rows() -> dict[str, list[tuple[Any, ...]]]:
         return {
-            table.__name__: list(table.select().order_by(table._meta.primary_key).tuples()) for table in models.TABLES
+            table.__name__: list(table.select().order_by(*table._meta.get_primary_keys()).tuples())
+            for table in models.TABLES
         }
 
     return database.read_now(rows)

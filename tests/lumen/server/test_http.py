@@ -83,7 +83,7 @@ def served(talk: Callable[[Gate, list[Http], asyncio.StreamReader, asyncio.Strea
 
     async def run() -> None:
         gate, connections = Gate(), list[Http]()
-        config = configured(gate, lifespan=False)
+        config = configured(gate, lifespan=False, grace_seconds=5)
         config.load()
 
         def connection() -> Http:

@@ -31,7 +31,7 @@ def served(app: Any, talk: Talk) -> None:
     """Let `talk` speak to `app` over a WebSocket, frame by frame."""
 
     async def run() -> None:
-        config = configured(app, lifespan=False)
+        config = configured(app, lifespan=False, grace_seconds=5)
         config.load()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Http(config, ServerState(), {}), '127.0.0.1', 0)
