@@ -30,7 +30,7 @@ NOTHING = Settled(0, 0)
 
 
 class NoLedger:
-    async def hold(self, ask: Ask) -> Held:
+    async def hold(self, ask: Ask, anew: object = None, *, waits: bool = True) -> Held:
         return Held(ask.request_id, 0, ask.output_bound, False, time.time_ns() // 1000, True)
 
     def settle(self, held: Held, outcome: Outcome) -> Future[Settled]:
