@@ -70,8 +70,17 @@ def _readable(path: str) -> str:
 ReadableFile = Annotated[Line, AfterValidator(_readable)]
 
 
+class Secured(NamedTuple):
+    """How a connection is secured, otherwise than usual. Made once, for it is looked up at every call."""
+
+    ca_file: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
+    server_name: str | None = None
+
+
 class Tls(Frozen):
-    """How a connection is secured: whom the server's certificate must come from, and what Lumen shows of its own."""
+    """Whom the server's certificate must come from and be for, and what Lumen shows of its own."""
 
     ca_file: ReadableFile | None = None
     client_certificate: ReadableFile | None = None
@@ -93,6 +102,13 @@ class Endpoint(Frozen):
     connect_timeout_seconds: float = Field(default=10, gt=0)
     first_byte_timeout_seconds: float | None = Field(default=None, gt=0)
     idle_timeout_seconds: float = Field(default=120, gt=0)
+
+    @cached_property
+    def secured(self) -> Secured | None:
+        """None as usual."""
+        tls = self.tls
+        wishes = Secured(tls.ca_file, tls.client_certificate, tls.client_key, tls.server_name)
+        return wishes if any(wishes) else None
 
     @cached_property
     def patience(self) -> Patience:

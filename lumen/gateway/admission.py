@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lumen import access
@@ -93,8 +94,7 @@ class Admission:
         others = self._fallbacks(settings, identity, model, operation, body) if model.fallbacks else ()
 
         def ask() -> Ask:
-            bounds = [bound, *(other for _, other in others)]
-            prices = [model.price, *(other.price for other, _ in others)]
+            most, dearest = _most(model, bound, others) if others else (bound, None)
             return Ask(
                 request_id=exchange.request_id,
                 account_id=identity.account_id,
@@ -103,14 +103,14 @@ class Admission:
                 handle=identity.handle,
                 model=model.name,
                 price=model.price,
-                input_bound=max(each.input for each in bounds) if others else bound.input,
-                output_bound=max(each.output for each in bounds) if others else bound.output,
+                input_bound=most.input,
+                output_bound=most.output,
                 choices=bound.choices,
                 expected_input_tokens=self._expectation.input_tokens(model.name, bound),
                 expected_output_tokens=self._expectation.output_tokens(model.name, bound),
                 streamed=streamed,
                 most_at_once=settings.limits(identity.kind, identity.handle).concurrency,
-                dearest=Price(*map(max, zip(*prices, strict=True))) if others else None,
+                dearest=dearest,
             )
 
         def ask_anew() -> Ask:
@@ -150,6 +150,14 @@ class Admission:
             if access.decide(settings, identity.kind, identity.handle, other).is_allowed
             and _is_acknowledged(identity, other, settings)
         )
+
+
+def _most(model: Model, bound: Bound, others: Sequence[tuple[Model, Bound]]) -> tuple[Bound, Price]:
+    """The most that the model or one of the others may use, and at what price."""
+    bounds = [bound, *(other for _, other in others)]
+    prices = [model.price, *(other.price for other, _ in others)]
+    most = bound._replace(input=max(each.input for each in bounds), output=max(each.output for each in bounds))
+    return most, Price(max(each.input for each in prices), max(each.output for each in prices))
 
 
 def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:

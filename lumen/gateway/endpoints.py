@@ -41,7 +41,7 @@ class Endpoints:
         known = dict(before.standings) if before is not None else {}
         found: dict[Any, Standing] = {}
         for endpoint in model.endpoints:
-            key = (endpoint.url, endpoint.model, endpoint.api_key, endpoint.own_headers, endpoint.tls)
+            key = (endpoint.url, endpoint.model, endpoint.api_key, endpoint.own_headers, endpoint.secured)
             standing = found[key] = known.get(key) or Standing(model.name, endpoint, Breaker(self._random))
             standing.endpoint = endpoint
         leaving = {key: standing for key, standing in known.items() if key not in found and standing.in_flight}

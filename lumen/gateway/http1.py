@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from lumen.config.endpoint import Patience, Tls
+from lumen.config.endpoint import Patience, Secured
 from lumen.gateway.errors import ConnectTimeout
 from lumen.gateway.http1_connection import Connection, Origin
 from lumen.gateway.http1_response import SLICE, Response, Stale, Unreachable
@@ -22,7 +22,6 @@ MAX_IDLE = 512
 """Connections a server that are kept for later calls."""
 
 IDLE_SECONDS = 15.0
-NO_WISHES = Tls()
 
 
 class Request(NamedTuple):
@@ -33,8 +32,8 @@ class Request(NamedTuple):
     """The first lines, up to the length of the content."""
 
 
-def request(url: str, headers: Mapping[str, str], tls: Tls = NO_WISHES) -> Request:
-    """A POST to `url`, secured as `tls` says if that is an https address.
+def request(url: str, headers: Mapping[str, str], secured: Secured | None = None) -> Request:
+    """A POST to `url`, secured so if that is an https address.
 
     Raises ValueError for an address or a header that cannot be.
     """
@@ -58,8 +57,8 @@ def request(url: str, headers: Mapping[str, str], tls: Tls = NO_WISHES) -> Reque
         if not value.isprintable():
             raise ValueError('not a header')
         head += f'{field}: {value}\r\n'
-    server_name = (tls.server_name or name) if is_secure else None
-    return Request(Origin(name, port, server_name, tls), f'{head}content-length: '.encode('latin-1'))
+    server_name = ((secured and secured.server_name) or name) if is_secure else None
+    return Request(Origin(name, port, server_name, secured), f'{head}content-length: '.encode('latin-1'))
 
 
 class Client:
@@ -136,7 +135,7 @@ class Client:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                context = None if origin.server_name is None else await self._contexts.of(origin.tls)
+                context = None if origin.server_name is None else await self._contexts.of(origin.secured)
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, origin, self._give_back, self._forget),
                     origin.host,

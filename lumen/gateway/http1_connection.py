@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import httptools
 
-from lumen.config.endpoint import Tls
+from lumen.config.endpoint import Secured
 from lumen.gateway.errors import UpstreamTimeout
 from lumen.gateway.http1_response import Broken, Response
 
@@ -19,7 +19,7 @@ class Origin(NamedTuple):
     host: str
     port: int
     server_name: str | None
-    tls: Tls = Tls()
+    secured: Secured | None = None
 
 
 class Connection(asyncio.Protocol):

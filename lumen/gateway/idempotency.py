@@ -39,8 +39,11 @@ class Secrets(NamedTuple):
 
 def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The idempotency key of a request, if it has one. Raises Invalid."""
-    given = [value for name, value in headers if name == FIELD]
-    if not given:
+    given = None
+    for name, value in headers:  # as all calls are looked at
+        if name == FIELD:
+            given = [value] if given is None else [*given, value]
+    if given is None:
         return None
     key = given[0].strip()
     is_printable = all(33 <= byte <= 126 for byte in key)

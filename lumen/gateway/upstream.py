@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 from pydantic import SecretStr
 
-from lumen.config.endpoint import Endpoint, Tls
+from lumen.config.endpoint import Endpoint, Secured
 from lumen.gateway import http1
 from lumen.gateway.builtin import BuiltinServer
 from lumen.gateway.http1_response import Broken
@@ -79,7 +79,7 @@ class Upstream:
         if self._client is None:
             raise RuntimeError('not started')
         try:
-            request = _request(endpoint.url, path, endpoint.api_key, endpoint.own_headers, more, endpoint.tls)
+            request = _request(endpoint.url, path, endpoint.api_key, endpoint.own_headers, more, endpoint.secured)
         except ValueError:
             log.error('an endpoint cannot be asked: its address, its key or a header is no valid one')
             raise Broken from None
@@ -100,10 +100,10 @@ def _request(
     api_key: SecretStr | None,
     own_headers: tuple[tuple[str, SecretStr], ...],
     more: tuple[tuple[str, str], ...],
-    tls: Tls,
+    secured: Secured | None,
 ) -> http1.Request:
     """Raises ValueError for an address that is none or a value that no header can hold."""
     headers = HEADERS | dict(more) | {name: value.get_secret_value() for name, value in own_headers}
     if api_key is not None:
         headers['authorization'] = f'Bearer {api_key.get_secret_value()}'
-    return http1.request(url.rstrip('/') + path, headers, tls)
+    return http1.request(url.rstrip('/') + path, headers, secured)
