@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 from bench import bars, litellm, nginx, peers, portkey, report
-from bench.installation import Installation
+from bench.installation import LIMITED, Installation
 from bench.processes import BESIDE, Processes, Running, free_port
 
 CHUNKS = 50
@@ -219,7 +219,7 @@ class Bench:
         return self._directory / f'{name}-{upstream}'.replace(' ', '-')
 
     def lumen(self, name: str, keys: int, upstream: int, role: str = 'gateway') -> Target:
-        installation = Installation(self._place(name, upstream), upstream)
+        installation = Installation(self._place(name, upstream), upstream, more=LIMITED)
         path = installation.fill(keys)
         port = free_port()
         command = installation.serve(port, role)

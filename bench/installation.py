@@ -21,7 +21,6 @@ version: 2
 app: {{encryption_key: {secret}, secret_key: {secret}-pages}}
 login: {{dev_users: [{{email: admin@example.org, name: Ada Admin}}]}}
 admins: [admin@example.org]
-rate_limiting: {{limit: "100000000 per minute"}}
 models:
   - name: bench
     access: allowed
@@ -33,20 +32,31 @@ models:
 clients:
   default: {{max: 1000000, refresh: 1, starting: 1000000, model_access: {{default: allowed}}}}
 """
+LIMITED = 'rate_limiting: {limit: "100000000 per minute"}\n'
+"""A limit that is never reached."""
+
 SECRET = 'measured-on-loopback-only-0123456789'
 SECRETS = {'LUMEN_SECRET_KEY': SECRET + '-pages', 'LUMEN_ENCRYPTION_KEY': SECRET}
 CHUNK = 1000
 
 
 class Installation:
-    """`configuration` is the text of another `config.yaml` than the one above."""
+    """`configuration` is the text of another `config.yaml` than the one above, `more` is what stands there too."""
 
-    def __init__(self, directory: Path, upstream_port: int, database_url: str = '', configuration: str = ''):
+    def __init__(
+        self,
+        directory: Path,
+        upstream_port: int,
+        database_url: str = '',
+        configuration: str = '',
+        more: str = '',
+    ):
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.configuration = directory / 'config.yaml'
         upstream = f'http://127.0.0.1:{upstream_port}'
-        self.configuration.write_text(configuration or CONFIGURATION.format(upstream=upstream, secret=SECRET))
+        text = configuration or CONFIGURATION.format(upstream=upstream, secret=SECRET)
+        self.configuration.write_text(text + more)
         self.database_url = database_url or f'sqlite:///{directory}/lumen.db'
 
     @property

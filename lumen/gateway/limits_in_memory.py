@@ -6,8 +6,9 @@ The storage that comes with `limits` looks through all its counts a hundred time
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
-from math import floor
+from math import floor, inf
 from time import monotonic
 
 from limits.aio.storage import SlidingWindowCounterSupport, Storage
@@ -36,7 +37,7 @@ class InMemory(Storage, SlidingWindowCounterSupport):
     def __init__(self) -> None:
         super().__init__()
         self._counts: dict[str, _Count] = {}
-        self._windows: dict[tuple[str, int], _Window] = {}
+        self._windows: dict[tuple[Hashable, int], _Window] = {}
         self._swept_at = monotonic()
 
     @property
@@ -85,7 +86,28 @@ class InMemory(Storage, SlidingWindowCounterSupport):
     async def clear_sliding_window(self, key: str, expiry: int) -> None:
         self._windows.pop((key, expiry), None)
 
-    def _window(self, key: str, expiry: int) -> tuple[_Window, float]:
+    def has_room(self, key: Hashable, limit: int, expiry: int) -> bool:
+        """Whether one more may be counted."""
+        window, weight = self._window(key, expiry)
+        return floor(window.previous * weight + window.current) < limit
+
+    def hit(self, key: Hashable, limit: int, expiry: int) -> tuple[bool, int, float]:
+        """Count one more if there is room: whether there was, how many are left, in how many seconds there is more.
+
+        As `limits` works it out from what a storage tells it, at a fifth of the time.
+        """
+        window, weight = self._window(key, expiry)
+        used = window.previous * weight + window.current
+        is_admitted = floor(used) < limit
+        if is_admitted:
+            window.current += 1
+            used += 1
+        seconds = weight * expiry % (expiry / window.previous) if window.previous else inf
+        if window.current:
+            seconds = min(seconds, weight * expiry)
+        return is_admitted, max(0, limit - floor(used)), 0.0 if seconds == inf else seconds
+
+    def _window(self, key: Hashable, expiry: int) -> tuple[_Window, float]:
         """The window that runs now, and which share of the one before it still counts."""
         number, passed = divmod(self._moment(), expiry)
         window = self._windows.get((key, expiry))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import openai
@@ -181,6 +182,28 @@ def test_a_window_slides(monkeypatch: pytest.MonkeyPatch):
     strategy, item = SlidingWindowCounterRateLimiter(InMemory()), parse('10 per minute')
     # A minute later what was used still counts whole, then less from second to second.
     assert asyncio.run(slide()) == [10, 0, 3, 2, 5, 0, 10]
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_what_is_counted_here_is_what_the_library_counts(monkeypatch: pytest.MonkeyPatch, seed: int):
+    random = Random(seed)
+    moment, item = 6000.513, parse(f'{random.randint(1, 12)} per minute')
+    monkeypatch.setattr(limits_in_memory, 'monotonic', lambda: moment)
+    ours, theirs = InMemory(), InMemory()
+    strategy = SlidingWindowCounterRateLimiter(theirs)
+
+    async def compare() -> None:
+        nonlocal moment
+        for _ in range(300):
+            moment += random.choice((0, 0, 0, 0.25, 1, 7, 30, 61, 200))
+            assert ours.has_room('key', item.amount, 60) == await strategy.test(item, 'key')
+            is_admitted, remaining, seconds = ours.hit('key', item.amount, 60)
+            assert is_admitted == await strategy.hit(item, 'key')
+            stats = await strategy.get_window_stats(item, 'key')
+            assert remaining == stats.remaining
+            assert seconds == pytest.approx(stats.reset_time - time.time(), abs=0.05)
+
+    asyncio.run(compare())
 
 
 def test_what_is_over_is_forgotten(monkeypatch: pytest.MonkeyPatch):
