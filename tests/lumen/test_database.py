@@ -83,7 +83,7 @@ def test_sqlite_loses_no_commit_and_lets_readers_read_while_one_writes(database:
         'synchronous': full,
         'foreign_keys': 1,
         'busy_timeout': 10_000,
-        'wal_autocheckpoint': 4000,
+        'wal_autocheckpoint': 32_000,
     }
     assert database.write_now(pragmas) == meant
     assert database.read_now(pragmas) == meant
