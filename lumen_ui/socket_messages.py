@@ -91,8 +91,9 @@ def _dropping(name: str, handle: Callable[..., None]) -> Callable[..., None]:
     """
 
     @wraps(handle)
-    def run(socket_id: str, said: Any) -> None:
+    def run(socket_id: str, *arguments: Any) -> None:
         try:
+            (said,) = arguments
             if said['client_id'] not in core.sio.rooms(socket_id):
                 raise LookupError('not of this socket')
             handle(socket_id, said)

@@ -6,27 +6,32 @@ idempotency key, neither of which Lumen has. By the same means a request is know
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from lumen.database import Database
-from lumen.errors import Conflict, Invalid, LumenError
+from lumen.errors import Conflict, DatabaseUnavailable, Invalid, LumenError
 from lumen.gateway.exchange import Exchange
 from lumen.records import repeats
 from lumen.records.repeats import Repeat
+
+log = structlog.get_logger()
 
 FIELD = b'idempotency-key'
 MOST_CHARACTERS = 255
 MOST_KEPT_BYTES = 1024 * 1024
 NONCE_BYTES = 12
+FORGETS_EVERY_SECONDS = 600.0
 
 
 class Secrets(NamedTuple):
@@ -65,6 +70,15 @@ class Repeats:
 
     def __init__(self, database: Database):
         self._database = database
+
+    async def watch(self) -> None:
+        """Forget what is old, now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(FORGETS_EVERY_SECONDS)
+            try:
+                await self._database.write(repeats.forget_old)
+            except DatabaseUnavailable as error:
+                log.error('old answers could not be forgotten', error=str(error))
 
     async def begin(self, secrets: Secrets, key_id: int, exchange: Exchange, content: bytes) -> Once | None:
         """Let a call that is asked for the first time run; None when it was answered with what is kept of it.

@@ -7,7 +7,6 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any
@@ -56,13 +55,13 @@ class Gateway:
         self._calls = Calls()
         self._rate_limits = RateLimits()
         self._repeats = Repeats(database)
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._finishing: asyncio.Task[None] | None = None
         self._random = Random()  # noqa: S311 - ids open nothing; asking the system gives up the interpreter
 
     async def start(self) -> None:
         await self._upstream.start()
-        self._watching = asyncio.create_task(self._authenticator.watch())
+        self._watching = [asyncio.create_task(each.watch()) for each in (self._authenticator, self._repeats)]
 
     def finish(self, grace_seconds: float) -> None:
         """Refuse new calls and those that wait for coins. Calls in flight may finish, for at most `grace_seconds`; what
@@ -81,10 +80,9 @@ class Gateway:
         self.finish(grace_seconds)
         if self._finishing is not None:
             await self._finishing
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
         await self._upstream.stop()
         await self._rate_limits.close()
 

@@ -28,13 +28,22 @@ def begin(name: str, key_id: int, request_id: str, asked: str) -> Repeat | None:
     """Within a write: begin a call unless one was begun under this name within a day. Returns that one."""
     row, moment = models.Repeat, now()
     found = row.get_or_none(row.name == name)
-    if found is not None and found.created_at >= moment - KEPT_US and _stands(found, moment):
-        answer = None if found.answer is None else bytes(found.answer)
-        return Repeat(found.request_id, found.asked, bool(found.ended) or _has_run(found.request_id), answer)
+    if found is None or found.created_at < moment - KEPT_US or not _stands(found, moment):
+        with untouched():
+            if found is not None:  # and nothing that another process has put there since
+                row.delete().where(row.name == name, row.request_id == found.request_id).execute()
+            made = row.insert(name=name, key=key_id, request_id=request_id, asked=asked, created_at=moment)
+            if made.on_conflict_ignore().as_rowcount().execute():
+                return None
+        found = row.get(row.name == name)  # another process was there just now
+    answer = None if found.answer is None else bytes(found.answer)
+    return Repeat(found.request_id, found.asked, bool(found.ended) or _has_run(found.request_id), answer)
+
+
+def forget_old() -> None:
+    """Within a write: forget what is older than a day."""
     with untouched():
-        row.delete().where((row.name == name) | (row.created_at < moment - KEPT_US)).execute()
-        row.insert(name=name, key=key_id, request_id=request_id, asked=asked, created_at=moment).execute()
-    return None
+        models.Repeat.delete().where(models.Repeat.created_at < now() - KEPT_US).execute()
 
 
 def keep(name: str, request_id: str, answer: bytes) -> None:

@@ -65,14 +65,15 @@ class Cycle(RequestResponseCycle):
     async def run_asgi(self, app: Any) -> None:
         """Answer the request, whatever the app does."""
         try:
-            await app(self.scope, self.receive, self.send)
+            if not self.disconnected:
+                await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
             log.warning('a request was cut off: it was waited for long enough', path=self.scope['path'])
         except BaseException:
             log.exception('an app failed')
         finally:
             self._connection.tasks.discard(asyncio.current_task())
-        if not self.response_complete and not self._connection.is_lost:
+        if not self.response_complete and not self._connection.is_lost and not self.disconnected:
             if self.response_started:
                 self.transport.close()  # so that a part is not taken for the whole
             else:
@@ -84,6 +85,13 @@ class Cycle(RequestResponseCycle):
         if not self.response_started:
             self.transport = Corked(self.transport, self._connection.loop)  # type: ignore[assignment]  # what it needs
         await super().send(message)
+
+    def give_way(self) -> None:
+        """Another answer is written in the place of this one, for the rest of the request cannot be read."""
+        self.disconnected = True
+        self.transport = NOWHERE  # type: ignore[assignment]  # as below
+        self.on_response = _nothing
+        self.message_event.set()
 
     # What an app may do directly
 
@@ -153,6 +161,22 @@ class Cycle(RequestResponseCycle):
 
 def _nothing() -> None:
     pass
+
+
+class Nowhere:
+    """A transport to nobody."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return True
+
+
+NOWHERE = Nowhere()
 
 
 class Corked:

@@ -25,7 +25,6 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_DISCARDED_BYTES = 256 * 1024 * 1024
 LINGER_SECONDS = 5.0
 
-
 REST_SECONDS = 60.0
 """So long nothing may come of a request that has begun."""
 
@@ -164,6 +163,7 @@ class Http(Connection):
             is_busy = before is not None and not before.response_complete
             if has_body or is_busy or scope['method'] != 'GET' or not self._fits_a_websocket():
                 self._is_upgrading = False
+                self._is_in_head = True  # it is the head that is refused
                 raise NoUpgrade
             return
         if len(self.pipeline) == MOST_WAITING:
@@ -263,9 +263,16 @@ class Http(Connection):
         """Refuse what cannot be read. `msg` is uvicorn's; the answer has our shape and says what is wrong."""
         self._is_refused = True
         cycle = self.cycle
-        if cycle is not None and not (cycle.response_complete if self._is_in_head else not cycle.response_started):
-            self.transport.close()  # another answer is on its way or was sent: this one would be taken for a part of it
-        elif max(self._head_bytes, self._gathered_bytes) > MAX_HEAD_BYTES:
+        is_whole = cycle is None or self._is_in_head or not cycle.more_body
+        if is_whole and cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False  # requests before it are answered yet, and nobody looks for another answer behind
+            return
+        if not is_whole:
+            if cycle.response_started or self.pipeline:
+                self.transport.close()  # this answer would be taken for another one, or for a part of it
+                return
+            cycle.give_way()
+        if max(self._head_bytes, self._gathered_bytes) > MAX_HEAD_BYTES:
             limit = MAX_HEAD_BYTES // 1024
             self._refuse(431, error(f'The headers are larger than {limit} KiB.', 'headers_too_large'))
         else:

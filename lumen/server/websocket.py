@@ -80,6 +80,11 @@ class WebSocket(WebSocketsSansIOProtocol):
         else:
             super().data_received(data)
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message['type'] == 'websocket.http.response.body' and not message.get('more_body'):
+            self.handshake_complete = True  # as far as it goes: it was refused in words
+
     def handle_parser_exception(self) -> None:
         if isinstance(self.conn.parser_exc, TooMuch):
             self._hang_up()

@@ -102,11 +102,13 @@
     if (Date.now() - thereSince > STAYS_MS) forget();
   }, 200);
   const CLICKED = "button, form, [role=option], [role=switch], [role=columnheader]";
+  const DONE_HERE = "[data-theme-choice], [data-dismiss], .copy-button";  // by the browser alone
   // Of what makes no click of the key that presses it.
   const PRESSED_BY_KEY = { Enter: "[role=switch], [role=columnheader]", " ": "[role=switch]" };
   const noticePress = (event) => {
     const pressed = event.type === "keydown" ? PRESSED_BY_KEY[event.key] : CLICKED;
-    if (pressed && wasThere && isAway() && event.target.closest(pressed)) sessionStorage.setItem(PRESSED, "1");
+    if (!pressed || !wasThere || !isAway() || event.target.closest(DONE_HERE)) return;
+    if (event.target.closest(pressed)) sessionStorage.setItem(PRESSED, "1");
   };
   for (const kind of ["click", "submit", "keydown"]) document.addEventListener(kind, noticePress, true);
   addEventListener("load", () => {

@@ -127,6 +127,18 @@ def test_switches_and_column_headers_are_pressed_too(tab: Page, server: Server, 
     expect(tab.get_by_role('alert').filter(has_text='what you pressed then was not done')).to_be_visible()
 
 
+def test_what_the_browser_does_by_itself_is_done_without_a_connection(tab: Page, server: Server):
+    sign_in(tab, ADMIN, '/clients')
+    tab.get_by_role('button', name=f'{ADMIN}: your account').click()
+    dark = tab.get_by_role('button', name='Dark')
+    expect(dark).to_be_visible()
+    tab.wait_for_function(NOTHING_KEPT)
+    tab.evaluate('window.socket.disconnect()')
+    dark.click()
+    tab.get_by_role('button', name='Dismiss announcement').dispatch_event('click')  # the menu lies over it
+    assert tab.evaluate(f'sessionStorage.getItem("{PRESSED}")') is None
+
+
 def test_what_was_typed_into_a_dialog_is_told_when_the_page_is_loaded_anew(tab: Page, server: Server):
     sign_in(tab, ADMIN, '/clients')
     tab.get_by_role('button', name='+ New Client').first.click()

@@ -17,6 +17,11 @@ from tests.walk.cast import PLAYERS, Stage
 from tests.walk.tab import QUERY, Missing, Tab, opened
 from tests.walk.test_listing import loaded
 
+UNASKED = tuple(
+    f'42["{name}"{said}]' for name in ('event', 'ack', 'javascript_response', 'log') for said in ('', ',1,2', ',{},{}')
+)
+"""With more or less than such a message has, which the others have one of."""
+
 GOOD = {'client_id': 'a', 'tab_id': 'b', 'document_id': 'c', 'old_tab_id': None, 'next_message_id': 0}
 FORGED: tuple[Any, ...] = (
     *(
@@ -95,6 +100,8 @@ async def test_nonsense_from_a_stranger_breaks_nothing_and_fills_no_log(stage: S
         await (socket.eio.ws.send_str(packet) if isinstance(packet, str) else socket.eio.ws.send_bytes(packet))
         await socket.disconnect()
     socket = await connected()
+    for packet in UNASKED * 3:
+        await socket.eio.ws.send_str(packet)
     forged = {'client_id': client_id, 'tab_id': 'x', 'document_id': [1], 'next_message_id': 0}
     assert await socket.call('handshake', forged, timeout=15) is False
     for _ in range(20):  # as large as counts as one message

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from lumen.config.settings import Settings
 from lumen.gateway.stream import LATE_USAGE_SECONDS
@@ -80,7 +81,7 @@ def test_a_socket_that_cannot_be_is_refused_at_once(running: Running, request_: 
         assert everything(connection).startswith(b'HTTP/1.1 400 ')
 
 
-def test_a_socket_behind_a_call_in_flight_ends_the_connection_and_blames_nobody(run: Run, scripted: ScriptedServer):
+def test_a_socket_behind_a_call_in_flight_ends_the_connection_behind_its_answer(run: Run, scripted: ScriptedServer):
     scripted.script.headers = STREAM
     scripted.script.parts = [chunk('one'), b'data: [DONE]\n\n']
     scripted.script.waits_after = 0
@@ -90,10 +91,49 @@ def test_a_socket_behind_a_call_in_flight_ends_the_connection_and_blames_nobody(
         connection.sendall(head(running, length=len(streamed)) + streamed)
         assert b'"one"' in connection.recv(65536)
         connection.sendall(b'GET /v1/x HTTP/1.1\r\nhost: x\r\n' + SOCKET + b'\r\n')
-        assert b'HTTP/1.1' not in everything(connection)
-    assert scripted.script.left.wait(10)
-    assert [request.outcome for request in running.wait_for_requests(1)] == ['disconnected']
+        scripted.script.proceed.set()
+        rest = everything(connection)
+    assert b'[DONE]' in rest
+    assert b'HTTP/1.1' not in rest
+    assert [request.outcome for request in running.wait_for_requests(1)] == ['usage_missing']
     running.assert_settled()
+
+
+IMPOSSIBLE = (
+    b'GET /v1/x HTTP/1.1\r\nhost: x\r\n' + SOCKET + b'\r\n',
+    b'garbage\r\n\r\n',
+    b'GET /v1/models HTTP/1.1\r\nhost: x\r\nx: ' + b'y' * 70_000 + b'\r\n\r\n',
+)
+
+
+@pytest.mark.parametrize('behind', IMPOSSIBLE, ids=['socket', 'garbage', 'large'])
+@pytest.mark.parametrize('calls', [1, 3])
+def test_what_cannot_be_read_takes_no_answer_of_a_call_before_it(running: Running, calls: int, behind: bytes):
+    with connect(running) as connection:
+        connection.sendall((head(running) + BODY) * calls + behind)
+        found = everything(connection)
+    assert found.count(b'HTTP/1.1 200 ') == calls
+    assert found.count(b'HTTP/1.1 ') == calls
+    assert len(running.requests()) == calls
+    running.assert_settled()
+
+
+@pytest.mark.parametrize('key', [True, False])
+@pytest.mark.parametrize('rest', [b'zz\r\n', b'5\r\nhello\r\nzz\r\n', b'0\r\nx: ' + b'y' * 70_000 + b'\r\n\r\n'])
+def test_a_body_that_cannot_be_read_is_refused_once_also_when_it_comes_with_its_head(
+    running: Running, rest: bytes, key: bool
+):
+    with capture_logs() as logged, connect(running) as connection:
+        connection.sendall(head(running, b'transfer-encoding: chunked\r\n', key=key, length=None) + rest)
+        found = everything(connection)
+        connection.close()
+        with connect(running) as other:
+            other.sendall(head(running) + BODY)
+            assert answers(other, 1) == [200]
+    assert found.count(b'HTTP/1.1 ') == 1
+    assert found.split()[1] in (b'400', b'431')
+    assert [line for line in logged if line['log_level'] in ('error', 'warning')] == []
+    assert len(running.requests()) == 1
 
 
 @pytest.mark.parametrize('is_cut', [False, True])

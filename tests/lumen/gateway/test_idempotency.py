@@ -10,12 +10,18 @@ from contextlib import closing
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 
 import models
 from lumen.config.settings import Settings
-from lumen.database import now
+from lumen.database import Database, now
 from lumen.gateway import idempotency
+from lumen.identity import keys
+from lumen.identity.permissions import COMMAND_LINE
+from lumen.records import repeats
+from lumen.records.repeats import Repeat
+from tests.lumen import factories
 from tests.lumen.gateway.conftest import Running, Script, ScriptedServer, configured, wait_until
 from tests.lumen.gateway.test_failures import STREAM
 from tests.lumen.gateway.test_trying_again import PARTS, WHOLE
@@ -147,6 +153,52 @@ def test_a_key_that_cannot_be_is_refused(run: Run, scripted: ScriptedServer, key
     assert code(answer) == (400, 'invalid_request')
     assert answer.json()['error']['param'] == 'Idempotency-Key'
     assert running.requests() == []
+
+
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+@pytest.mark.parametrize('is_kept', [True, False])
+def test_who_begins_it_in_two_processes_at_once_begins_it_once(
+    run: Run, scripted: ScriptedServer, database_url: str, is_kept: bool
+):
+    running = run(configured(scripted.address))
+    key_id = running.database.read_now(lambda: models.ApiKey.get().id)
+    with psycopg.connect(database_url) as other:
+        row = ('name', key_id, 'req_other', 'asked', False, running.database.read_now(now))
+        insert = (
+            'insert into repeat (name, key_id, request_id, asked, ended, created_at) values (%s, %s, %s, %s, %s, %s)'
+        )
+        other.execute(insert, row)
+        begun = running.database.submit(repeats.begin, 'name', key_id, 'req_ours', 'asked')
+        running.database._hand_over()
+        wait_until(lambda: _waits_for_a_lock(database_url))
+        (other.commit if is_kept else other.rollback)()
+        found = begun.result(20)
+    assert found == (Repeat('req_other', 'asked', False, None) if is_kept else None)
+
+
+def _waits_for_a_lock(database_url: str) -> bool:
+    with psycopg.connect(database_url) as connection:
+        waiting = (
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        return bool(connection.execute(waiting).fetchone()[0])
+
+
+async def test_old_answers_do_not_wait_for_the_next_call_to_be_forgotten(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    settings = configured('builtin:echo')
+    client_id = await database.write(factories.client, 'bot', settings)
+    new = await database.write(
+        keys.create_key, COMMAND_LINE, client_id, 'key', None, settings=settings, secret=factories.SECRET
+    )
+    await database.write(repeats.begin, 'new', new.id, 'req_1', 'asked')
+    await database.write(repeats.begin, 'old', new.id, 'req_2', 'asked')
+    await database.write(lambda: models.Repeat.update(created_at=1).where(models.Repeat.name == 'old').execute())
+    monkeypatch.setattr(idempotency, 'FORGETS_EVERY_SECONDS', 0.01)
+    watching = asyncio.create_task(idempotency.Repeats(database).watch())
+    await asyncio.to_thread(wait_until, lambda: database.read_now(models.Repeat.select().count) == 1)
+    watching.cancel()
 
 
 def test_after_a_day_it_runs_again(run: Run, scripted: ScriptedServer):

@@ -27,7 +27,7 @@ PART, PONG = b'\0' + MASK, b'\x8a' + MASK
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def served(app: Any, talk: Talk) -> None:
+def served(app: Any, talk: Talk, answer: bytes = b' 101 ') -> None:
     """Let `talk` speak to `app` over a WebSocket, frame by frame."""
 
     async def run() -> None:
@@ -37,7 +37,7 @@ def served(app: Any, talk: Talk) -> None:
         server = await loop.create_server(lambda: Http(config, ServerState(), {}), '127.0.0.1', 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(SHAKE)
-        assert b' 101 ' in await reader.readuntil(b'\r\n\r\n')
+        assert answer in await reader.readuntil(b'\r\n\r\n')
         try:
             async with asyncio.timeout(SECONDS):
                 await talk(reader, writer)
@@ -67,6 +67,19 @@ def test_whoever_goes_on_after_a_farewell_is_hung_up_on():
             await go_on(writer)
 
     served(app, talk)
+
+
+def test_a_handshake_that_is_refused_in_words_is_no_error(caplog: pytest.LogCaptureFixture):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({'type': 'websocket.http.response.start', 'status': 404, 'headers': [(b'content-length', b'2')]})
+        await send({'type': 'websocket.http.response.body', 'body': b'no'})
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read() == b'no'
+
+    served(app, talk, b' 404 ')
+    assert caplog.records == []
 
 
 def test_parts_of_nothing_are_not_gathered(monkeypatch: pytest.MonkeyPatch):
