@@ -291,8 +291,9 @@ async def ceasing(studio: Studio, cameras: list[Camera]) -> None:
         await camera.take('client-lost')
 
     async def coming_back(camera: Camera) -> None:
-        await camera.page.evaluate(PRESSED_WHILE_AWAY)
         await camera.go('/clients')
+        await camera.page.evaluate(PRESSED_WHILE_AWAY)
+        await camera.page.reload()
         said = camera.page.get_by_role('alert').filter(has_text='what you pressed then was not done')
         await expect(said).to_be_visible()
         await camera.take('pressed-while-away')

@@ -222,10 +222,11 @@ def test_who_sends_a_refused_body_without_end_is_hung_up_on(caller: Caller):
 
 
 def test_a_bad_second_request_does_not_answer_the_first(caller: Caller):
-    slow = GOOD[:-1] + b', "echo": {"delay_seconds": 5}}'
+    slow = GOOD[:-1] + b', "echo": {"delay_seconds": 0.5}}'
     with caller.connect() as connection:
         connection.sendall(caller.post(slow))
         connection.sendall(b'HELLO there\r\n\r\n')
+        assert read_answer(connection)[0] == 200
         assert connection.recv(1000) == b''
 
 
