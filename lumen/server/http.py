@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 from urllib.parse import unquote
-from uuid import uuid4
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from lumen.server.cycle import Connection, Cycle
-from lumen.server.dispatcher import error
 from lumen.server.flow import Flow
+from lumen.server.unreadable import MAX_HEAD_BYTES, Refusal
 
 DIRECT = 'lumen.direct'
 """An extension of ASGI: the exchange itself, of which an app may ask and by which it may answer in fewer steps."""
-
-MAX_HEAD_BYTES = 64 * 1024
-"""The address and all headers of one request."""
 
 MAX_DISCARDED_BYTES = 256 * 1024 * 1024
 LINGER_SECONDS = 5.0
@@ -114,9 +109,9 @@ class Http(Connection):
             self._has_body_behind_upgrade = False
             lines = [b'%b: %b\r\n' % (name, value) for name, value in self.headers if name in LENGTHS]
             self._is_resuming = True
-            self.parser.feed_data(b'POST / HTTP/1.1\r\n%b\r\n' % b''.join(lines))
+            self._feed(b'POST / HTTP/1.1\r\n%b\r\n' % b''.join(lines))
             self._is_resuming = False
-        if rest:
+        if rest and not self._is_refused:
             self._feed(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -267,24 +262,17 @@ class Http(Connection):
         if is_whole and cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False  # requests before it are answered yet, and nobody looks for another answer behind
             return
+        refusal = Refusal(max(self._head_bytes, self._gathered_bytes))
+        if not is_whole and self.pipeline:
+            self.pipeline[0] = cycle, refusal.as_app  # those before it are answered first
+            cycle.keep_alive = False
+            return
+        if not is_whole and cycle.response_started:
+            self.transport.close()  # this answer would be taken for a part of that one
+            return
         if not is_whole:
-            if cycle.response_started or self.pipeline:
-                self.transport.close()  # this answer would be taken for another one, or for a part of it
-                return
             cycle.give_way()
-        if max(self._head_bytes, self._gathered_bytes) > MAX_HEAD_BYTES:
-            limit = MAX_HEAD_BYTES // 1024
-            self._refuse(431, error(f'The headers are larger than {limit} KiB.', 'headers_too_large'))
-        else:
-            self._refuse(400, error('This is not a valid HTTP request.', 'invalid_request'))
-
-    def _refuse(self, status: int, content: dict[str, object]) -> None:
-        body = json.dumps(content).encode()
-        fields = (
-            f'content-type: application/json\r\ncontent-length: {len(body)}\r\n'
-            f'x-request-id: req_{uuid4().hex}\r\nconnection: close\r\n\r\n'
-        )
-        self.transport.write(STATUS_LINE[status] + fields.encode() + body)
+        self.transport.write(refusal.as_bytes)
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 

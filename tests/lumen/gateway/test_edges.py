@@ -118,6 +118,53 @@ def test_what_cannot_be_read_takes_no_answer_of_a_call_before_it(running: Runnin
     running.assert_settled()
 
 
+UNREADABLE = {
+    'chunk': (b'transfer-encoding: chunked\r\n', b'zz\r\n'),
+    'coding': (b'transfer-encoding: gzip\r\n', b'x'),
+    'trailer': (b'transfer-encoding: chunked\r\n', b'0\r\nx: ' + b'y' * 70_000 + b'\r\n\r\n'),
+    'upgrade': (b'connection: Upgrade\r\nupgrade: foo\r\ntransfer-encoding: gzip\r\n', b'x'),
+}
+
+
+@pytest.mark.parametrize('is_later', [False, True])
+@pytest.mark.parametrize('what', UNREADABLE)
+@pytest.mark.parametrize('calls', [0, 1, 2])
+def test_a_body_that_cannot_be_read_is_refused_in_its_turn(
+    running: Running, what: str, calls: int, is_later: bool, caplog: pytest.LogCaptureFixture
+):
+    lines, rest = UNREADABLE[what]
+    slow = BODY[:-1] + b', "echo": {"delay_seconds": 0.3}}'
+    with capture_logs() as logged, connect(running) as connection:
+        connection.sendall((head(running, length=len(slow)) + slow) * calls)
+        if is_later:
+            time.sleep(0.1)  # the first runs by then
+        connection.sendall(head(running, lines, length=None) + rest)
+        found = everything(connection)
+    assert found.count(b'HTTP/1.1 200 ') == calls
+    assert found.count(b'HTTP/1.1 ') == calls + 1
+    assert found[found.rindex(b'HTTP/1.1 ') :].split()[1] == (b'431' if what == 'trailer' else b'400')
+    assert [request.outcome for request in running.wait_for_requests(calls)] == ['success'] * calls
+    running.assert_settled()
+    assert [line for line in logged if line['log_level'] in ('error', 'warning')] == []
+    assert [record for record in caplog.records if record.levelname in ('ERROR', 'CRITICAL')] == []
+
+
+def test_a_body_that_cannot_be_read_behind_a_stream_is_refused_in_its_turn(run: Run, scripted: ScriptedServer):
+    scripted.script.headers = STREAM
+    scripted.script.parts = [chunk('one'), b'data: [DONE]\n\n']
+    scripted.script.waits_after = 0
+    running = run(configured(scripted.address))
+    streamed = BODY[:-1] + b', "stream": true}'
+    with connect(running) as connection:
+        connection.sendall(head(running, length=len(streamed)) + streamed)
+        assert b'"one"' in connection.recv(65536)
+        connection.sendall(head(running, *UNREADABLE['chunk'][:1], length=None) + b'zz\r\n')
+        scripted.script.proceed.set()
+        rest = everything(connection)
+    assert rest.index(b'[DONE]') < rest.index(b'HTTP/1.1 400 ')
+    assert [request.outcome for request in running.wait_for_requests(1)] == ['usage_missing']
+
+
 @pytest.mark.parametrize('key', [True, False])
 @pytest.mark.parametrize('rest', [b'zz\r\n', b'5\r\nhello\r\nzz\r\n', b'0\r\nx: ' + b'y' * 70_000 + b'\r\n\r\n'])
 def test_a_body_that_cannot_be_read_is_refused_once_also_when_it_comes_with_its_head(
