@@ -85,6 +85,8 @@ class Cycle(RequestResponseCycle):
         if not self.response_started:
             self.transport = Corked(self.transport, self._connection.loop)  # type: ignore[assignment]  # what it needs
         await super().send(message)
+        if self.response_complete and isinstance(self.transport, Corked):
+            self.transport.flush()  # a head alone, as that of HEAD: nothing else may come before it
 
     def give_way(self) -> None:
         """Another answer is written in the place of this one, for the rest of the request cannot be read."""
@@ -191,7 +193,7 @@ class Corked:
     def write(self, data: bytes) -> None:
         if self._flushing is None:
             self._head = data
-            self._flushing = self._loop.call_soon(self._flush)
+            self._flushing = self._loop.call_soon(self.flush)
         elif self._head:
             data, self._head = self._head + data, b''
             self._flushing.cancel()
@@ -200,13 +202,13 @@ class Corked:
             self._transport.write(data)
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if self._head:
             head, self._head = self._head, b''
             if not self._transport.is_closing():  # the caller may have left since

@@ -116,8 +116,16 @@ class Http(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._stop_watching()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_watching()  # from here on it is another's
+        super().handle_websocket_upgrade()
+
+    def _stop_watching(self) -> None:
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
     def on_message_begin(self) -> None:
         if self._is_resuming:
@@ -239,8 +247,7 @@ class Http(Connection):
             self.transport.close()
 
     def _watch(self, seconds: float) -> None:
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
+        self._stop_watching()
         self._is_watched_closely = seconds <= self.timeout_keep_alive
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
@@ -272,7 +279,7 @@ class Http(Connection):
             return
         if not is_whole:
             cycle.give_way()
-        self.transport.write(refusal.as_bytes)
+        self.transport.write(refusal.as_bytes(with_body=self.parser.get_method() != b'HEAD'))
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 

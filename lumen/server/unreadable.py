@@ -33,10 +33,9 @@ class Refusal:
             'connection': 'close',
         }
 
-    @property
-    def as_bytes(self) -> bytes:
+    def as_bytes(self, *, with_body: bool) -> bytes:
         lines = ''.join(f'{name}: {value}\r\n' for name, value in self._fields.items())
-        return STATUS_LINE[self._status] + lines.encode() + b'\r\n' + self._body
+        return STATUS_LINE[self._status] + lines.encode() + b'\r\n' + (self._body if with_body else b'')
 
     @property
     def as_app(self) -> Any:

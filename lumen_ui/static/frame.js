@@ -91,7 +91,11 @@
     const typed = [...fields].filter(({ value }) => value).map(({ ariaLabel, value }) => `${ariaLabel}: ${value}`);
     if (typed.length) sessionStorage.setItem(TYPED, typed.join("; "));
   };
+  // A page that is being loaded anew looks as if it were connected until the new one comes.
+  let isLeaving = false;
+  addEventListener("beforeunload", () => (isLeaving = true));
   setInterval(() => {
+    if (isLeaving) return;
     if (isAway()) {
       thereSince = 0;
       if (wasThere) keepTyped();

@@ -118,6 +118,13 @@ def test_what_cannot_be_read_takes_no_answer_of_a_call_before_it(running: Runnin
     running.assert_settled()
 
 
+@pytest.mark.parametrize('what', ['x: ' + 'y' * 70_000, 'transfer-encoding: chunked\r\n\r\nzz'])
+def test_what_cannot_be_read_and_asks_for_the_head_gets_the_head(running: Running, what: str):
+    with connect(running) as connection:
+        connection.sendall(f'HEAD /v1/models HTTP/1.1\r\nhost: x\r\n{what}\r\n\r\n'.encode())
+        assert everything(connection).endswith(b'\r\n\r\n')
+
+
 UNREADABLE = {
     'chunk': (b'transfer-encoding: chunked\r\n', b'zz\r\n'),
     'coding': (b'transfer-encoding: gzip\r\n', b'x'),

@@ -133,7 +133,7 @@ def test_a_call_that_the_server_cancels_is_told_so_too_and_logged_in_a_line(
     running = run(configured(scripted.address))
     with connect(running) as connection:
         wait_until(lambda: len(scripted.script.received) == 1)
-        for task in running._server.server_state.tasks:
+        for task in tuple(running._server.server_state.tasks):
             running.loop.call_soon_threadsafe(task.cancel)
         assert told_so(receive_until(connection, b'"unavailable"}}'))
     assert [request.outcome for request in running.wait_for_requests(1)] == ['interrupted']

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from uvicorn.server import ServerState
 
-from lumen.server.cycle import Corked
+from lumen.server.cycle import Corked, Cycle
 from lumen.server.http import DIRECT, MOST_WAITING, Http
 from lumen.server.listening import configured
 
@@ -110,6 +110,24 @@ async def answered(reader: asyncio.StreamReader, number: int) -> None:
         head = await reader.readuntil(b'\r\n\r\n')
         assert head.startswith(b'HTTP/1.1 200 ')
         await reader.readexactly(len(CONTENT))
+
+
+def test_a_head_alone_is_written_before_the_refusal_of_what_comes_behind_it():
+    async def talk(
+        gate: Gate, connections: list[Http], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        (connection,) = connections
+        scope = {'type': 'http', 'method': 'HEAD', 'http_version': '1.1'}
+        connection.scope, connection.expect_100_continue = scope, False  # type: ignore[assignment]  # all that is asked of it
+        cycle = Cycle(connection, keep_alive=True)
+        connection.cycle = cycle
+        await cycle.send({'type': 'http.response.start', 'status': 200, 'headers': [(b'content-length', b'0')]})
+        await cycle.send({'type': 'http.response.body', 'body': b''})
+        connection.send_400_response('')
+        found = await reader.read()
+        assert found.index(b'HTTP/1.1 200 ') < found.index(b'HTTP/1.1 400 ')
+
+    served(talk)
 
 
 def test_no_more_is_read_while_requests_wait():

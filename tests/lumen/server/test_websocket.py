@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from uvicorn.server import ServerState
 
-from lumen.server import websocket
+from lumen.server import http, websocket
 from lumen.server.http import Http
 from lumen.server.listening import configured
 from lumen.server.websocket import BURST, COUNTS_A_SECOND, Room, TooMuch, WebSocket
@@ -65,6 +65,21 @@ def test_whoever_goes_on_after_a_farewell_is_hung_up_on():
         assert await reader.readexactly(4) == b'\x88\x02\x03\xe8'
         with pytest.raises(ConnectionError):
             await go_on(writer)
+
+    served(app, talk)
+
+
+def test_a_socket_outlives_the_time_in_which_a_request_must_come(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http, 'REST_SECONDS', 0.2)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({'type': 'websocket.accept'})
+        await receive()
+        await asyncio.sleep(0.5)
+        await send({'type': 'websocket.send', 'text': 'x'})
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readexactly(3) == b'\x81\x01x'
 
     served(app, talk)
 
