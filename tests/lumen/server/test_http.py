@@ -120,6 +120,7 @@ def test_a_head_alone_is_written_before_the_refusal_of_what_comes_behind_it():
         scope = {'type': 'http', 'method': 'HEAD', 'http_version': '1.1'}
         connection.scope, connection.expect_100_continue = scope, False  # type: ignore[assignment]  # all that is asked of it
         cycle = Cycle(connection, keep_alive=True)
+        cycle.more_body = False
         connection.cycle = cycle
         await cycle.send({'type': 'http.response.start', 'status': 200, 'headers': [(b'content-length', b'0')]})
         await cycle.send({'type': 'http.response.body', 'body': b''})
