@@ -28,6 +28,10 @@ class Connection(HttpToolsProtocol):
         self.scope = None  # type: ignore[assignment]  # as above
         self.pipeline.clear()
 
+    def part(self) -> None:
+        """End behind this answer a connection over which something still comes that nobody reads."""
+        raise NotImplementedError
+
     def when_gone(self, callback: Callable[[], None] | None) -> None:
         """Call this, nothing or something else, once the caller is gone. One request runs on a connection at a time."""
         self._callback = callback
@@ -156,7 +160,9 @@ class Cycle(RequestResponseCycle):
     def _complete(self) -> None:
         self.response_complete = True
         self.message_event.set()
-        if not self.keep_alive:
+        if not self.keep_alive and self.more_body:
+            self._connection.part()  # closing would reset it, and what was answered would be lost
+        elif not self.keep_alive:
             self.transport.close()
         self.on_response()
 

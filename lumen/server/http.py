@@ -55,7 +55,7 @@ class Http(Connection):
 
     cycle: Cycle
     _is_in_head = False
-    _is_refused = False
+    _is_refused = _is_parting = False
     _is_upgrading = False
     _is_resuming = False
     _has_body_behind_upgrade = False
@@ -174,8 +174,7 @@ class Http(Connection):
             self._is_refused = True
             raise TooManyWaiting
         self._has_body_behind_upgrade = has_body
-        version = parser.get_http_version()
-        scope['http_version'] = version
+        scope['http_version'] = version = parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode('ascii')
         scope['path'] = unquote(path) if '%' in path else path
@@ -216,7 +215,7 @@ class Http(Connection):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_parting:
             return
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
@@ -274,12 +273,18 @@ class Http(Connection):
             self.pipeline[0] = cycle, refusal.as_app  # those before it are answered first
             cycle.keep_alive = False
             return
-        if not is_whole and cycle.response_started:
-            self.transport.close()  # this answer would be taken for a part of that one
-            return
         if not is_whole:
+            if cycle.response_started:
+                self.transport.close()  # this answer would be taken for a part of that one
+                return
             cycle.give_way()
         self.transport.write(refusal.as_bytes(with_body=self.parser.get_method() != b'HEAD'))
+        self.part()
+
+    def part(self) -> None:
+        self._is_refused = self._is_parting = True
+        self.pipeline.clear()
+        self.flow.resume_reading()
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 

@@ -125,6 +125,23 @@ def test_what_cannot_be_read_and_asks_for_the_head_gets_the_head(running: Runnin
         assert everything(connection).endswith(b'\r\n\r\n')
 
 
+@pytest.mark.parametrize('version', ['1.1', '1.0'])
+@pytest.mark.parametrize(
+    ('path', 'key', 'status'), [('completions', True, 413), ('completions', False, 401), ('x', True, 404)]
+)
+def test_an_early_refusal_is_read_also_by_who_asked_for_no_further_request(
+    running: Running, version: str, path: str, key: bool, status: int
+):
+    lines = [f'POST /v1/{path} HTTP/{version}\r\nhost: lumen\r\nconnection: close\r\ncontent-length: 40000000\r\n']
+    if key:
+        lines.append(f'authorization: Bearer {running.key}\r\n')
+    with connect(running) as connection:
+        connection.sendall(''.join([*lines, '\r\n']).encode())
+        for _ in range(400):
+            connection.sendall(b' ' * 100_000)
+        assert everything(connection).split()[1] == str(status).encode()
+
+
 UNREADABLE = {
     'chunk': (b'transfer-encoding: chunked\r\n', b'zz\r\n'),
     'coding': (b'transfer-encoding: gzip\r\n', b'x'),
