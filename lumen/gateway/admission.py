@@ -55,12 +55,13 @@ class Call(NamedTuple):
         if not operation.generates:
             return outgoing
         is_named = False
+        most = min(held.output_bound, self.bound.output)  # what is held may be for a fallback that writes more
         for name in operation.limits:
             if (stated := body.get(name)) is not None:
-                outgoing[name] = min(stated, held.output_bound)
+                outgoing[name] = min(stated, most)
                 is_named = True
         if held.bounded_by_pool and not is_named:
-            outgoing[operation.limits[0]] = held.output_bound
+            outgoing[operation.limits[0]] = most
         if self.streamed and operation.is_last is None:
             options = (body.get('stream_options') or {}) | {'include_usage': True}
             if endpoint.continuous_usage:

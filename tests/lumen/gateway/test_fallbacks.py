@@ -104,6 +104,15 @@ def test_what_is_held_covers_the_dearest(run: Run, scripted: ScriptedServer):
     assert request.cost <= 100 * 5 * MILLICOIN
 
 
+def test_each_model_is_told_its_own_limit(run: Run, scripted: ScriptedServer, other: ScriptedServer):
+    scripted.script, other.script = Script(status=503), Script(parts=[WHOLE])
+    more = {'name': 'other', **at(other.address), 'max_output_tokens': '2048'}
+    running = run(configured(more, url=scripted.address))
+    assert call(running, max_tokens=1000).status_code == 200
+    assert scripted.script.received[0]['max_tokens'] == 512
+    assert other.script.received[0]['max_tokens'] == 1000
+
+
 def test_a_pool_that_cannot_pay_the_dearest_pays_the_model_itself(run: Run, scripted: ScriptedServer):
     scripted.script = Script(parts=[WHOLE])
     other = {'name': 'other', **at(scripted.address), 'input_cost_per_million': '9000000'}
