@@ -96,9 +96,16 @@ def test_what_browsers_send_is_no_flood(stage: Stage):
             connection.sendall(frame(PING) * (int(BURST) // 10))
             time.sleep(QUIET_SECONDS)
         connection.sendall(frame(PING, b'still there'))
-        answer = b''
-        while not answer.endswith(b'still there'):
-            answer += connection.recv(4096)
+        hear(connection, b'still there')
+
+
+def hear(connection: socket.socket, words: bytes) -> None:
+    """Wait until the server has said that. Fails when it hangs up before."""
+    said = b''
+    while words not in said:
+        more = connection.recv(4096)
+        assert more, said
+        said += more
 
 
 def ends(connection: socket.socket) -> bytes:
@@ -145,9 +152,7 @@ def test_text_that_is_none_closes_its_socket_and_fills_no_log(stage: Stage):
                 assert struct.pack('>H', 1007) in ends(connection)
     with opened(stage) as connection:  # a character in two parts is one
         connection.sendall(frame(TEXT, b'3\xf0\x9f', flags=0) + frame(CONTINUED, b'\x91\x8b') + frame(PING, b'still'))
-        answer = b''
-        while not answer.endswith(b'still'):
-            answer += connection.recv(4096)
+        hear(connection, b'still')
     assert stage.site.log.read_text() == before
 
 
