@@ -122,10 +122,14 @@ class Once:
         self._request_id = request_id
 
     async def keep(self, status: int, content: bytes) -> None:
-        """Keep a whole answer before it is released, if it is one to keep."""
-        if status == 200 and len(content) <= MOST_KEPT_BYTES:
-            answer = _encrypted(self._secrets, content, self._request_id)
+        """Keep a whole answer before it is released, if it is one to keep. Nothing withholds what is paid for."""
+        if status != 200 or len(content) > MOST_KEPT_BYTES:
+            return
+        answer = _encrypted(self._secrets, content, self._request_id)
+        try:
             await self._database.write(repeats.keep, self._secrets.name, self._request_id, answer)
+        except DatabaseUnavailable as error:
+            log.error('an answer could not be kept', request_id=self._request_id, error=str(error))
 
     def ended(self) -> None:
         """Note that it did; one that came to nothing may run again. Only queues, for it is said in a `finally`."""

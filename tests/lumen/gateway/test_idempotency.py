@@ -16,6 +16,7 @@ import pytest
 import models
 from lumen.config.settings import Settings
 from lumen.database import Database, now
+from lumen.errors import DatabaseUnavailable
 from lumen.gateway import idempotency
 from lumen.identity import keys
 from lumen.identity.permissions import COMMAND_LINE
@@ -88,6 +89,20 @@ def test_while_the_first_runs_the_others_are_told_so_and_one_of_many_runs(run: R
     assert found[-1].status_code == 200
     assert len(scripted.script.received) == 1
     assert ask(running).headers['idempotent-replayed'] == 'true'
+    running.assert_settled()
+
+
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same(
+    run: Run, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: str | bytes) -> None:
+        raise DatabaseUnavailable('the disk is full', 'make room')
+
+    scripted.script = Script(parts=[ANSWER])
+    running = run(configured(scripted.address))
+    monkeypatch.setattr(repeats, 'keep', fail)
+    assert ask(running).content == ANSWER
+    wait_until(lambda: code(ask(running)) == (409, 'already_done'))
     running.assert_settled()
 
 
