@@ -37,6 +37,9 @@ log = structlog.get_logger()
 ANSWER_SECONDS = 30.0
 """So long one waits for a read or a write: a server that is frozen, or behind a dead link, never answers."""
 
+GATHERED_TURNS = 3
+"""So many turns of a busy event loop are gathered at most. None takes longer than what is ready in it."""
+
 
 class Database:
     """One database with its reader threads and its writer thread.
@@ -58,6 +61,7 @@ class Database:
         self._pinger = ThreadPoolExecutor(max_workers=1, thread_name_prefix='lumen-ping')
         self._asked: deque[Work] = deque()
         self._asking: asyncio.AbstractEventLoop | None = None
+        self._is_much_asked = False
         self._writer = Writer(self.engine, url, self._transaction)
         self._closed = False
         self._lock_file: int | None = None
@@ -181,14 +185,24 @@ class Database:
         self._lock_file = descriptor
 
     def _queue(self, work: Work) -> None:
-        """What one turn of an event loop asks for goes to the writer together, at its end: one commit for all."""
+        """What one turn of an event loop asks for goes to the writer together: one commit for all. While much is asked
+        for, so does what the next turns bring.
+        """
         loop = asyncio._get_running_loop()
         self._asked.append(work)
         if loop is None:
             self._hand_over()
         elif self._asking is not loop:
             self._asking = loop
-            loop.call_soon(self._hand_over)
+            loop.call_soon(self._gather, loop, 0, GATHERED_TURNS if self._is_much_asked else 0)
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, before: int, turns_left: int) -> None:
+        count = len(self._asked)
+        if turns_left and count > before:
+            loop.call_soon(self._gather, loop, count, turns_left - 1)
+        else:
+            self._is_much_asked = count > 1
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """From the event loop, and from any thread that asks by itself: each may find that another took it all."""

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -87,41 +87,46 @@ class Writer(threading.Thread):
         self._engine = engine
         self._url = url
         self._transaction = transaction
+        self._is_over = False
         self._committing: str | None = None
         """The number of the transaction whose COMMIT was sent last, while nothing else is known of it."""
 
     def run(self) -> None:
-        last = False
-        while not last:
+        while not self._is_over:
             batch: list[Work] = []
-            asked = self.queue.get()
-            while asked is not None:
-                batch += [work for work in asked if work.future.set_running_or_notify_cancel()]
-                if len(batch) >= MAX_BATCH:
-                    break
-                try:
-                    asked = self.queue.get_nowait()
-                except queue.Empty:
-                    break
-            last = asked is None
+            self._take(batch, self.queue.get())
+            self._take_more(batch)
             if batch:
                 self._see_through(batch)
         self._engine.close()
 
+    def _take(self, batch: list[Work], asked: list[Work] | None) -> None:
+        if asked is None:
+            self._is_over = True
+        else:
+            batch += [work for work in asked if work.future.set_running_or_notify_cancel()]
+
+    def _take_more(self, batch: list[Work]) -> None:
+        """What is queued by now, too."""
+        with suppress(queue.Empty):
+            while len(batch) < MAX_BATCH and not self._is_over:
+                self._take(batch, self.queue.get_nowait())
+
     def _see_through(self, batch: list[Work]) -> None:
         """Whatever goes wrong, all of the batch are answered and the thread lives on."""
         try:
-            self._commit(batch)
+            self._commit(batch, grows=True)
         except BaseException as error:
             log.exception('a write batch ended in a way that nobody knows')
             for work in batch:
                 self._fail(work, error)
 
-    def _commit(self, batch: list[Work]) -> None:
+    def _commit(self, batch: list[Work], *, grows: bool = False) -> None:
+        """One that `grows` takes in what is queued while its transaction begins."""
         for attempt in range(ATTEMPTS):
             results: Results = []
             try:
-                self._carry_out(batch, results)
+                self._carry_out(batch, results, grows=grows and not attempt)
             except (peewee.OperationalError, peewee.InterfaceError) as error:
                 self._engine.close()
                 is_lasting = lasts(error, self._url) or conflicts.is_conflict(error)
@@ -165,7 +170,7 @@ class Writer(threading.Thread):
                 self._answer(batch, results)
                 return
 
-    def _carry_out(self, batch: list[Work], results: Results) -> None:
+    def _carry_out(self, batch: list[Work], results: Results, *, grows: bool) -> None:
         """Fill in `results` in one transaction. When another one got in its way, it is repeated as a whole: nothing of
         what it had found stays.
         """
@@ -175,6 +180,8 @@ class Writer(threading.Thread):
             self._committing = None
             try:
                 with self._transaction(False):
+                    if grows:
+                        self._take_more(batch)
                     results += self._run_all(batch)
                     self._committing = commit_fate.number(self._engine)
                 return

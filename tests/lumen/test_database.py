@@ -1,11 +1,13 @@
 import asyncio
 import functools
+import queue
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +298,59 @@ def test_what_two_threads_hand_over_at_once_is_all_written(database: Database):
     assert [future.result(LONG) for future in futures] == [1, 1]
 
 
+class Recorded(queue.SimpleQueue[list[Work] | None]):
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def put(self, item: list[Work] | None, block: bool = True, timeout: float | None = None) -> None:
+        if item is not None:
+            self.sizes.append(len(item))
+        super().put(item, block, timeout)
+
+
+async def test_while_much_is_asked_for_what_successive_turns_bring_is_one_commit(database: Database):
+    database.write_now(lambda: None)
+    queued, writer = Recorded(), database._writer
+    before, writer.queue = writer.queue, queued
+    before.put([])  # the writer waits at the old one
+    for number in (1, 2, 3):
+        alone = database.submit(lambda: None)
+        await database.answer(alone)
+        assert queued.sizes == [1] * number
+    queued.sizes.clear()
+    await asyncio.gather(*(database.answer(database.submit(lambda: None)) for _ in range(2)))
+    futures = []
+    for _ in range(3):
+        futures.append(database.submit(lambda: None))
+        await asyncio.sleep(0)
+    await asyncio.gather(*map(database.answer, futures))
+    assert queued.sizes == [2, 3]
+    await database.answer(database.submit(lambda: None))
+    assert queued.sizes == [2, 3, 1]
+
+
+def test_what_is_queued_while_a_transaction_begins_is_part_of_it(database: Database):
+    sizes: list[int] = []
+    late: list[Future[int]] = []
+    begin = database._writer._transaction
+
+    def carry_out(items: Sequence[int]) -> list[tuple[int, None]]:
+        sizes.append(len(items))
+        return [(item, None) for item in items]
+
+    @contextmanager
+    def begins_late(read_only: bool) -> Iterator[None]:
+        with begin(read_only):
+            if not late:
+                late.append(database.submit_to(carry_out, 2))
+            yield
+
+    database._writer._transaction = begins_late  # type: ignore[assignment]  # as that of the database
+    assert database.submit_to(carry_out, 1).result(LONG) == 1
+    assert late[0].result(LONG) == 2
+    assert sizes == [2]
+
+
 def test_who_cannot_be_told_does_not_end_the_writing(database: Database):
     def carry_out(items: Sequence[int]) -> list[tuple[int, None]]:
         return [(item, None) for item in items]
@@ -313,7 +368,7 @@ def test_who_cannot_be_told_does_not_end_the_writing(database: Database):
 def test_a_batch_that_ends_in_an_unknown_way_is_answered_and_the_writing_goes_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    def fail(batch: Sequence[Work]) -> None:
+    def fail(batch: Sequence[Work], *, grows: bool) -> None:
         raise MemoryError
 
     with monkeypatch.context() as broken:
