@@ -26,7 +26,7 @@ from lumen import conflicts
 from lumen.database_faults import cannot_write, is_of_the_database, unavailable
 from lumen.engine import SqliteEngine, connect
 from lumen.errors import DatabaseUnavailable, LumenError, OutcomeUnknown
-from lumen.waking import Promise, awaitable
+from lumen.waking import Patience, Promise
 from lumen.writer import ATTEMPTS, Batched, Tell, Told, Work, Writer
 
 P = ParamSpec('P')
@@ -52,7 +52,7 @@ class Database:
         self.engine = connect(url)
         self._url = url
         self.is_sqlite = isinstance(self.engine, SqliteEngine)
-        self.answer_seconds = ANSWER_SECONDS
+        self.patience = Patience(ANSWER_SECONDS)
         self._clock = clock
         self._anchor = time.time_ns() // 1000 - time.monotonic_ns() // 1000
         self._local = threading.local()
@@ -93,7 +93,7 @@ class Database:
         A write that had begun by then may still be carried out: that is an OutcomeUnknown.
         """
         try:
-            return await awaitable(future, self.answer_seconds)
+            return await self.patience.awaitable(future)
         except TimeoutError:
             if not future.cancelled():
                 raise OutcomeUnknown('the database does not answer') from None

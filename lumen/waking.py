@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -18,19 +18,62 @@ T = TypeVar('T')
 
 log = structlog.get_logger()
 
+Waiting = tuple[float, Future[Any], asyncio.Future[Any]]
+"""Until when, by the loop's clock, for what, and who waits."""
 
-def awaitable(future: Future[T], seconds: float | None = None) -> asyncio.Future[T]:
+
+def awaitable(future: Future[T]) -> asyncio.Future[T]:
     """`asyncio.wrap_future`, but what many futures bring at once wakes the event loop once.
 
-    Raises TimeoutError after so many `seconds`. Then, as when one stops waiting, `future` is cancelled if it has not
-    begun. The two do not refer to each other in a circle, which would leave them to the garbage collector.
+    When one stops waiting, `future` is cancelled if it has not begun. The two do not refer to each other in a circle,
+    which would leave them to the garbage collector.
     """
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[T] = loop.create_future()
-    timer = loop.call_later(seconds, _too_late, future, waiter) if seconds is not None else None
     future.add_done_callback(partial(_arrived, loop, waiter))
-    waiter.add_done_callback(partial(_given_up, future, timer))
+    waiter.add_done_callback(partial(_given_up, future))
     return waiter
+
+
+class Patience:
+    """Gives up what an event loop has waited for too long, with TimeoutError. A timer for each costs more than waiting.
+
+    All wait equally long, so that whoever came first is due first.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: deque[Waiting] = deque()
+        self._is_looking = False
+
+    def awaitable(self, future: Future[T]) -> asyncio.Future[T]:
+        """`awaitable`, but not for ever. Then `future` is cancelled if it has not begun."""
+        waiter = awaitable(future)
+        loop = waiter.get_loop()
+        if loop is not self._loop:
+            self._loop, self._is_looking = loop, False
+            self._waiting = deque()
+        waiting = self._waiting
+        while waiting and waiting[0][2].done():
+            waiting.popleft()
+        waiting.append((loop.time() + self.seconds, future, waiter))
+        if not self._is_looking:
+            self._is_looking = True
+            loop.call_later(self.seconds, self._look, loop, waiting)
+        return waiter
+
+    def _look(self, loop: asyncio.AbstractEventLoop, waiting: deque[Waiting]) -> None:
+        now = loop.time()
+        while waiting and (waiting[0][2].done() or waiting[0][0] <= now):
+            _, future, waiter = waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(TimeoutError())
+                future.cancel()
+        if waiting:
+            loop.call_at(waiting[0][0], self._look, loop, waiting)
+        elif loop is self._loop:
+            self._is_looking = False
 
 
 def _arrived(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[T], future: Future[T]) -> None:
@@ -49,15 +92,7 @@ def _deliver(waiter: asyncio.Future[T], future: Future[T]) -> None:
         waiter.set_result(future.result())
 
 
-def _too_late(future: Future[T], waiter: asyncio.Future[T]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
-        future.cancel()
-
-
-def _given_up(future: Future[T], timer: asyncio.TimerHandle | None, waiter: asyncio.Future[T]) -> None:
-    if timer is not None:
-        timer.cancel()
+def _given_up(future: Future[T], waiter: asyncio.Future[T]) -> None:
     if waiter.cancelled():
         future.cancel()
 

@@ -21,6 +21,7 @@ from lumen import commit_fate
 from lumen.database import Database, now
 from lumen.engine import connect
 from lumen.errors import ConfigurationError, DatabaseUnavailable, LumenError, OutcomeUnknown
+from lumen.waking import Patience
 from lumen.writer import Work
 from tests.conftest import Clock, wait_until
 from tests.postgresql_proxy import Proxy
@@ -380,7 +381,7 @@ def test_a_batch_that_ends_in_an_unknown_way_is_answered_and_the_writing_goes_on
 
 
 async def test_nobody_waits_for_ever_for_a_database_that_does_not_answer(database: Database):
-    database.answer_seconds = 0.1
+    database.patience = Patience(0.1)
     blocked, goes_on = threading.Event(), threading.Event()
 
     def block() -> None:
@@ -400,7 +401,7 @@ async def test_nobody_waits_for_ever_for_a_database_that_does_not_answer(databas
         assert not isinstance(silent.value, OutcomeUnknown)
     finally:
         goes_on.set()
-    database.answer_seconds = LONG
+    database.patience = Patience(LONG)
     assert await database.read(names) == []
     await database.write(add_client, 'made afterwards')
     assert await database.read(names) == ['made afterwards']

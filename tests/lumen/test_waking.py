@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lumen import waking
-from lumen.waking import Promise, awaitable
+from lumen.waking import Patience, Promise, awaitable
 
 LONG = 10
 
@@ -164,3 +164,38 @@ def test_of_a_promise_either_its_beginning_or_its_end_is_had_and_whoever_waits_i
         assert len(had) == 1
         assert promise.cancelled() is (had == ['cancelled'])
         assert sorted(told) == list(range(20))
+
+
+async def test_who_waits_too_long_is_told_and_what_has_not_begun_is_not_done():
+    patience = Patience(0.05)
+    unbegun: Promise[int] = Promise()
+    begun: Promise[int] = Promise()
+    begun.set_running_or_notify_cancel()
+    waits = [patience.awaitable(future) for future in (unbegun, begun)]
+    done, _ = await asyncio.wait(waits, timeout=LONG)
+    assert [type(each.exception()) for each in waits] == [TimeoutError, TimeoutError]
+    assert (len(done), unbegun.cancelled(), begun.cancelled()) == (2, True, False)
+    begun.set_result(1)  # nobody minds
+    later: Promise[int] = Promise()
+    waits_for_later = patience.awaitable(later)
+    with pytest.raises(TimeoutError):  # there is a timer again, when none was left
+        await asyncio.wait_for(asyncio.shield(waits_for_later), LONG)
+    assert later.cancelled()
+
+
+async def test_one_that_waits_long_does_not_keep_others_from_their_time_nor_those_that_are_done():
+    patience = Patience(LONG)
+    first: Promise[int] = Promise()
+    waits_for_first = patience.awaitable(first)
+    for number in range(100):
+        promise: Promise[int] = Promise()
+        waits = patience.awaitable(promise)
+        promise.set_result(number)
+        assert await waits == number
+    first.set_result(-1)
+    assert await waits_for_first == -1
+    last: Promise[int] = Promise()
+    waits_for_last = patience.awaitable(last)
+    assert len(patience._waiting) == 1
+    last.set_result(0)
+    assert await waits_for_last == 0

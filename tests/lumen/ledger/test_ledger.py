@@ -20,6 +20,7 @@ from lumen.ledger.check import differences
 from lumen.ledger.ledger import HEARTBEAT_SECONDS
 from lumen.ledger.operations import carry_out, settle
 from lumen.ledger.recovery import DEAD_AFTER_US
+from lumen.waking import Patience
 from tests.conftest import Clock, wait_until
 from tests.lumen.ledger.accounts import COIN, account, ask, open_client, outcome, settings
 from tests.postgresql_proxy import Proxy
@@ -198,14 +199,14 @@ async def test_a_hold_that_the_database_does_not_answer_to_is_refused_and_leaves
     else:
         database.submit(gate.stand)
         await gate.reached()
-    database.answer_seconds = 0.2
+    database.patience = Patience(0.2)
     try:
         with pytest.raises(DatabaseUnavailable, match='does not answer'):
             await ledger.hold(asked)
         await gate.reached()
     finally:
         gate.open()
-    database.answer_seconds = 30
+    database.patience = Patience(30)
     await asyncio.to_thread(wait_until, lambda: not ledger._open)
     row = await database.read(account, client[0])
     assert (row.held, row.spent, row.requests) == (0, 0, int(has_begun))
