@@ -13,13 +13,14 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from bench.processes import Processes
-from prove import abort, clock, correctness, crash, database_faults, postgresql, report, upstream_faults
+from prove import abort, clock, correctness, crash, database_faults, pgbouncer, postgresql, report, upstream_faults
 from prove.proof import Proof
 
 GATEWAYS = 4
@@ -31,9 +32,10 @@ Ways = Coroutine[Any, Any, list[Proof] | Proof]
 class Run:
     """The lanes, each on installations and databases of its own."""
 
-    def __init__(self, processes: Processes, server: postgresql.Server, seed: int):
+    def __init__(self, processes: Processes, server: postgresql.Server, pooler: pgbouncer.Pooler | None, seed: int):
         self._processes = processes
         self._server = server
+        self._pooler = pooler
         self._seed = seed
         self._sites = 0
 
@@ -53,8 +55,11 @@ class Run:
             database_faults.locked(processes, self._folder()),
             database_faults.locked(processes, self._folder(), seconds=database_faults.LONG_SECONDS),
             database_faults.locked(processes, self._folder(), server.new_database()),
-            database_faults.restarted(processes, self._folder(), server, mode='fast'),
-            database_faults.restarted(processes, self._folder(), server, mode='immediate'),
+            *(
+                database_faults.restarted(processes, self._folder(), server, mode=mode, gateways=gateways)
+                for gateways in (1, GATEWAYS)
+                for mode in ('fast', 'immediate')
+            ),
             database_faults.full(processes, self._folder()),
             database_faults.full(processes, self._folder(), server),
         ]
@@ -83,7 +88,8 @@ class Run:
         """The databases on which coins are proved, and by how many gateways they are shared."""
         new = self._server.new_database
         serializable = postgresql.serializable
-        return [('', 1), (new(), 1), (new(), GATEWAYS), (serializable(new()), 1), (serializable(new()), GATEWAYS)]
+        shared = [('', 1), (new(), 1), (new(), GATEWAYS), (serializable(new()), 1), (serializable(new()), GATEWAYS)]
+        return shared if self._pooler is None else [*shared, (self._pooler.behind(new()), GATEWAYS)]
 
     def _folder(self) -> Path:
         self._sites += 1
@@ -109,8 +115,9 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix='lumen-prove-') as directory,
         Processes(Path(directory)) as processes,
         postgresql.serving() as server,
+        _pooler(server) as pooler,
     ):
-        run = Run(processes, server, arguments.seed)
+        run = Run(processes, server, pooler, arguments.seed)
         for lane in arguments.lanes.split(','):
             found[lane] = []
             for way in LANES[lane](run):
@@ -120,7 +127,14 @@ def main() -> int:
             version = connection.info.parameter_status('server_version') or ''
     report.write(found, seed=arguments.seed, postgresql=version.split()[0])
     _say_what_was_not_run(found)
+    if pooler is None:
+        _say(f'Not run: what goes through pgbouncer: {pgbouncer.MISSING}')
     return int(any(proof.wrong for proofs in found.values() for proof in proofs))
+
+
+def _pooler(server: postgresql.Server) -> AbstractContextManager[pgbouncer.Pooler | None]:
+    program = pgbouncer.find()
+    return nullcontext() if program is None else pgbouncer.serving(program, server.new_database())
 
 
 def _said(lane: str, proof: Proof) -> Proof:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import sqlite3
 import subprocess
@@ -52,11 +53,13 @@ async def locked(
         return found.proof(f'locked for {seconds:g} s', WAITED_FOR)
 
 
-async def restarted(processes: Processes, directory: Path, postgresql: Server, *, mode: str) -> Proof:
+async def restarted(
+    processes: Processes, directory: Path, postgresql: Server, *, mode: str, gateways: int = 1
+) -> Proof:
     """PostgreSQL is stopped in order (`fast`) or as in a crash (`immediate`), and started again."""
     async with ModelServer() as server:
         site = _site(processes, directory, server, postgresql.new_database())
-        found = Found(site)
+        found = Found(site, gateways)
         await found.gather(lambda: asyncio.to_thread(lambda: postgresql.restart(mode=mode)))
         return found.proof('restarted' if mode == 'fast' else 'restarted after a crash', REFUSED)
 
@@ -92,14 +95,15 @@ async def full(processes: Processes, directory: Path, postgresql: Server | None 
 
 
 class Found:
-    """The calls of a gateway before, during and after some trouble."""
+    """The calls of one gateway or more before, during and after some trouble."""
 
-    def __init__(self, site: Site):
+    def __init__(self, site: Site, gateways: int = 1):
         self.wrong = Wrongs()
         self.slowest = 0.0
         self.refused = 0
         self._site = site
-        self._gateway: Running = site.serve()
+        self._gateways: list[Running] = [site.serve(on=number % 2) for number in range(gateways)]
+        self._turns = itertools.cycle(self._gateways)
         self._answers: list[Answer] = []
         self._is_over = False
 
@@ -114,9 +118,10 @@ class Found:
         await asyncio.gather(*calling)
 
     def proof(self, case: str, stated: str) -> Proof:
-        """What came of it, after the gateway has stopped."""
+        """What came of it, after the gateways have stopped."""
         self._site.wait_until_settled()
-        self._site.stop(self._gateway)
+        for gateway in self._gateways:
+            self._site.stop(gateway)
         requests = self._site.requests()
         due = Price(*map(from_text, PRICE)).cost(INPUT, OUTPUT)
         answered = 0
@@ -138,14 +143,16 @@ class Found:
             'refused': self.refused,
             'slowest': f'{self.slowest:.1f} s',
         }
-        return Proof(f'database: {case}', self._site.engine, len(self._answers), stated, found, self.wrong.all)
+        on = self._site.described(len(self._gateways))
+        return Proof(f'database: {case}', on, len(self._answers), stated, found, self.wrong.all)
 
     async def call(self, name: str, *, streams: bool) -> None:
-        """Call once, and keep what came of it."""
+        """Call the gateways in turn, and keep what came of it."""
         told = {'name': name, 'input': INPUT, 'events': OUTPUT, 'interval': 0.005}
         body = {'model': 'm', 'messages': MESSAGE, 'max_tokens': OUTPUT, 'stream': streams, 'metadata': told}
         begun = time.monotonic()
-        answer = await call(self._gateway.port, self._site.keys[0], body)
+        gateway = next(self._turns)
+        answer = await call(gateway.port, self._site.keys[0], body)
         self.slowest = max(self.slowest, time.monotonic() - begun)
         self.refused += answer.status == 503
         self._answers.append(answer)

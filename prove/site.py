@@ -14,6 +14,7 @@ from bench.processes import MEASURED, Processes, Running, free_port, wait_for
 from lumen.config.source import Configuration
 from lumen.database import Database
 from lumen.ledger.check import differences
+from prove.pgbouncer import is_behind_one
 
 T = TypeVar('T')
 
@@ -76,9 +77,10 @@ class Site:
         return 'serializable' in self.database_url
 
     def described(self, gateways: int) -> str:
-        """The database, at which isolation if that is not the usual one, and how many gateways share it if several."""
-        isolation = ', SERIALIZABLE' if self.is_serializable else ''
-        return f'{self.engine}{isolation}{f", {gateways} gateways" if gateways > 1 else ""}'
+        """The database, how it is reached if not as usual, and how many gateways share it if several do."""
+        how = ', SERIALIZABLE' if self.is_serializable else ''
+        how += ', pgbouncer' if is_behind_one(self.database_url) else ''
+        return f'{self.engine}{how}{f", {gateways} gateways" if gateways > 1 else ""}'
 
     def taken_back(self) -> dict[str, int]:
         """At SERIALIZABLE: how many transactions the server took back, as a figure of a proof."""

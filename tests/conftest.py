@@ -15,6 +15,7 @@ import pytest
 
 from lumen import schema
 from lumen.database import Database
+from prove import pgbouncer
 from prove.postgresql import serializable
 from tests.postgresql_proxy import Proxy
 
@@ -95,6 +96,16 @@ def postgresql_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope='session')
+def pooler(postgresql_server: str) -> Iterator[pgbouncer.Pooler]:
+    """A pgbouncer before it."""
+    program = pgbouncer.find()
+    if program is None:
+        pytest.skip(pgbouncer.MISSING)
+    with pgbouncer.serving(program, postgresql_server) as pooler:
+        yield pooler
+
+
+@pytest.fixture(scope='session')
 def postgresql_template(postgresql_server: str) -> str:
     """The name of a migrated database that tests copy."""
     name = 'lumen_template'
@@ -128,7 +139,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database of the kind that the fixture's parameter names. `serializable` is PostgreSQL at that
-    isolation, where it takes transactions back that meet others, as distributed engines do.
+    isolation, where it takes transactions back that meet others, as distributed engines do; `pooled` is PostgreSQL
+    behind a pgbouncer that gives each transaction another connection.
     """
     if request.param == 'sqlite':
         shutil.copyfile(request.getfixturevalue('sqlite_template'), tmp_path / 'lumen.db')
@@ -140,7 +152,11 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'create database {name} template {template} strategy file_copy')
         address = _named(server, name)
-        yield serializable(address) if request.param == 'serializable' else address
+        if request.param == 'pooled':
+            pooler: pgbouncer.Pooler = request.getfixturevalue('pooler')
+            yield pooler.behind(address)
+        else:
+            yield serializable(address) if request.param == 'serializable' else address
         connection.execute(f'drop database {name} with (force)')
 
 

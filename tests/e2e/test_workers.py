@@ -64,7 +64,7 @@ def children(server: Server) -> list[int]:
     return [int(pid) for pid in found if b'spawn_main' in Path(f'/proc/{pid}/cmdline').read_bytes()]
 
 
-@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+@pytest.mark.parametrize('database_url', ['postgresql', 'pooled'], indirect=True)
 def test_several_processes_serve_one_address_and_the_books_add_up(tmp_path: Path, database_url: str):
     server = served_by(tmp_path, database_url)
     key = server.new_key('bot')
@@ -123,7 +123,7 @@ def connection_of(pid: int, server: socket.socket) -> bool:
     return any(f'socket:[{inode}]' in links for inode in inodes)
 
 
-@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+@pytest.mark.parametrize('database_url', ['postgresql', 'pooled'], indirect=True)
 def test_calls_of_several_processes_wait_for_the_same_coins_and_never_overspend(tmp_path: Path, database_url: str):
     server = served_by(tmp_path, database_url)
     text = server.configuration.read_text()

@@ -43,7 +43,9 @@ def site(processes: Processes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ('database_url', 'gateways'), [('postgresql', 1), ('postgresql', 2), ('serializable', 2)], indirect=['database_url']
+    ('database_url', 'gateways'),
+    [('postgresql', 1), ('postgresql', 2), ('serializable', 2), ('pooled', 2)],
+    indirect=['database_url'],
 )
 def test_a_pool_pays_for_what_it_is_worth_and_no_more(
     processes: Processes, site: Path, database_url: str, gateways: int
@@ -84,7 +86,7 @@ def test_what_was_answered_before_a_kill_is_charged(processes: Processes, site: 
 
 @pytest.mark.parametrize(
     ('database_url', 'gateways'),
-    [('serializable', 1), ('postgresql', 2), ('serializable', 2)],
+    [('serializable', 1), ('postgresql', 2), ('serializable', 2), ('pooled', 2)],
     indirect=['database_url'],
 )
 def test_what_a_killed_gateway_left_is_settled_by_those_that_live(
