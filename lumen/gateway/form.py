@@ -22,8 +22,10 @@ MOST_PARTS = 200
 MOST_FIELD_BYTES = 10_000
 """Of a field that is acted upon."""
 
-BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,70}")
+BOUNDARY = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]")
 """RFC 2046, section 5.1.1."""
+TOKEN = re.compile(rb"[A-Za-z0-9'+_.-]+")
+"""Some of RFC 2045: what need not be quoted."""
 
 DISPOSITION = re.compile(
     rb'(?i:form-data) *; *name="([^"\\\x00-\x1f\x7f]+)"'
@@ -43,6 +45,11 @@ def boundary_of(content_type: bytes) -> bytes:
     if not BOUNDARY.fullmatch(boundary):
         raise Invalid('The content-type must state the boundary between the parts of the form.')
     return boundary
+
+
+def content_type_of(boundary: bytes) -> bytes:
+    """How a form with this boundary alone says so."""
+    return b'multipart/form-data; boundary=' + (boundary if TOKEN.fullmatch(boundary) else b'"%b"' % boundary)
 
 
 class Form:
@@ -128,6 +135,9 @@ class Form:
         if found is None:
             raise Invalid('Each part of the form must have a plain name: content-disposition: form-data; name="...".')
         name = found[1].decode('utf-8', 'replace')
+        plain = name.strip().casefold()
+        if name != plain and (plain == FILE or self._keeps(plain)):
+            raise Invalid(f'A part of the form is called nearly, but not quite "{plain}".', param=plain)
         is_file = found[2] is not None or found[3] is not None
         self._text = b''
         self._name = name if name == FILE or self._keeps(name) else None

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive
 from lumen.errors import Invalid
 from lumen.gateway.body import IDLE_SECONDS, Disconnected, too_large
 from lumen.gateway.errors import TooSlow
-from lumen.gateway.form import FILE, Form, boundary_of
+from lumen.gateway.form import FILE, Form, boundary_of, content_type_of
 
 SLICE = 256 * 1024
 EARLY = ('model', 'stream')
@@ -32,8 +32,9 @@ class Upload:
 
     def __init__(self, receive: Receive, headers: list[tuple[bytes, bytes]], *, max_bytes: int, buffer_bytes: int):
         given = dict(headers)
-        self.content_type = given.get(b'content-type', b'')
-        self._boundary = boundary_of(self.content_type)
+        self._boundary = boundary_of(given.get(b'content-type', b''))
+        self.content_type = content_type_of(self._boundary)
+        """Said anew: of several boundaries another reader may believe another one."""
         self._form = Form(self._boundary, KEPT.__contains__)
         self._receive = receive
         self._max_bytes = max_bytes

@@ -173,6 +173,8 @@ def test_what_is_no_fault_may_come_late():
         HEAD + b'a\x00b\r\n--b0undary--\r\n',
         HEAD.replace(b'"model"', b'"model"; filename="x"') + b'm\r\n--b0undary--\r\n',
         HEAD.replace(b'"model"', b'"file"') + b'm\r\n--b0undary--\r\n',
+        HEAD.replace(b'"model"', b'"Model"') + b'm\r\n--b0undary--\r\n',
+        HEAD.replace(b'"model"', b'" model"') + b'm\r\n--b0undary--\r\n',
         HEAD.replace(b'"model"', b'model') + b'm\r\n--b0undary--\r\n',
         HEAD.replace(b'"model"', b'"mo\\del"') + b'm\r\n--b0undary--\r\n',
         HEAD.replace(b'; name', b"; name*=utf-8''file; name") + b'm\r\n--b0undary--\r\n',
@@ -213,6 +215,25 @@ def test_a_body_that_is_no_form_is_refused(kind: bytes):
 @pytest.mark.parametrize('kind', [b'multipart/form-data; boundary=x', b'Multipart/Form-Data;boundary="x"'])
 def test_the_boundary_is_found(kind: bytes):
     assert boundary_of(kind) == b'x'
+
+
+@pytest.mark.parametrize(
+    ('stated', 'said'),
+    [
+        (b'boundary=a; boundary=b', b'boundary=b'),
+        (b'boundary="b"; boundary=a', b'boundary=a'),
+        (b'boundary=a;x; boundary*=b', b'boundary=a'),
+        (b'boundary="a?b"; charset=utf-8', b'boundary="a?b"'),
+    ],
+)
+def test_one_boundary_is_said_to_the_model_server(stated: bytes, said: bytes):
+    async def receive() -> Message:
+        raise AssertionError
+
+    headers = [(b'content-type', b'multipart/form-data; ' + stated)]
+    found = Upload(receive, headers, max_bytes=9, buffer_bytes=9)
+    assert found.content_type == b'multipart/form-data; ' + said
+    assert boundary_of(found.content_type) == boundary_of(headers[0][1])
 
 
 def test_one_that_is_larger_than_it_may_be_is_refused_at_once_or_when_it_is():
