@@ -146,7 +146,7 @@ class Upload:
         if 'stream' in said:
             said['stream'] = BOOLEANS.get(said['stream'].lower(), said['stream'])
         for name in EARLY if self.body else ():
-            if said.get(name) != self.body.get(name):
+            if (said.get(name) or None) != (self.body.get(name) or None):
                 raise Invalid(f'"{name}" must stand before the file in a form as large as this.', param=name)
         if self._form.file_bytes is not None:
             said[FILE] = self.length or self._max_bytes

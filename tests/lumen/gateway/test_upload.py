@@ -148,14 +148,15 @@ def test_what_comes_too_late_ends_it_before_its_end_is_sent(parts: list[tuple[st
 
 
 def test_what_is_no_fault_may_come_late():
-    content = form(('model', 'm'), ('file', bytes(100 * KIB)), ('response_format', 'srt'), ('prompt', 'x'))
+    late = [('response_format', 'srt'), ('prompt', 'x'), ('stream', 'false')]
+    content = form(('model', 'm'), ('file', bytes(100 * KIB)), *late)
 
     async def run() -> None:
         found = upload(cut(content, 1000), length=len(content))
         await found.begin()
         assert 'response_format' not in found.body
         assert await sent(found, 'm') == content
-        assert found.body == {'model': 'm', 'file': len(content), 'response_format': 'srt'}
+        assert found.body == {'model': 'm', 'file': len(content), 'response_format': 'srt', 'stream': False}
 
     asyncio.run(run())
 
