@@ -6,6 +6,7 @@ Only `lumen/ledger/` writes a balance, a hold or a counter.
 """
 
 from peewee import (
+    SQL,
     BigAutoField,
     BigIntegerField,
     BlobField,
@@ -147,8 +148,10 @@ class Hold(Table):
     unlimited = BooleanField(default=False)
     input_price = BigIntegerField()
     output_price = BigIntegerField()
+    audio_price = BigIntegerField(default=0, constraints=[SQL('DEFAULT 0')])
     expected_input_tokens = BigIntegerField()
     expected_output_tokens = BigIntegerField()
+    expected_audio_us = BigIntegerField(default=0, constraints=[SQL('DEFAULT 0')])
     streamed = BooleanField()
     created_at = BigIntegerField()
 
@@ -182,6 +185,7 @@ class Request(Table):
     streamed = BooleanField()
     input_tokens = BigIntegerField()
     output_tokens = BigIntegerField()
+    audio_us = BigIntegerField(default=0, constraints=[SQL('DEFAULT 0')])
     estimated = BooleanField(default=False)
     cost = BigIntegerField(constraints=[Check('cost >= 0')])
     shortfall = BigIntegerField(default=0, constraints=[Check('shortfall >= 0')])

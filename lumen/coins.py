@@ -1,6 +1,7 @@
 """Coins as whole nanocoins: prices, costs, reading and showing. No float ever holds money.
 
-A coin is 10**9 nanocoins. A price is nanocoins per million tokens, so a cost is one division, rounded half up once.
+A coin is 10**9 nanocoins. A price is nanocoins per million tokens, or per hour of audio, so a cost is one division,
+rounded half up once.
 """
 
 from __future__ import annotations
@@ -10,31 +11,37 @@ from typing import NamedTuple
 
 NANOCOINS_PER_COIN = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000
+SECONDS_PER_PRICE = 3600
+US_PER_PRICE = 1_000_000 * SECONDS_PER_PRICE
 MAX_NANOCOINS = 2**63 - 1
 
 
 class Price(NamedTuple):
-    """What a model costs, in nanocoins per million input and output tokens."""
+    """What a model costs, in nanocoins per million input and output tokens, and per hour of `audio`."""
 
     input: int
     output: int
+    audio: int = 0
 
     @property
     def is_free(self) -> bool:
-        return self.input == 0 and self.output == 0
+        return self.input == 0 and self.output == 0 and self.audio == 0
 
-    def cost(self, input_tokens: int, output_tokens: int) -> int:
-        """Nanocoins for so many tokens, rounded half up."""
+    def cost(self, input_tokens: int, output_tokens: int, audio_us: int = 0) -> int:
+        """Nanocoins for so many tokens and microseconds of audio, rounded half up."""
         exact = input_tokens * self.input + output_tokens * self.output
-        return (exact + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE
+        if not audio_us:
+            return (exact + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE
+        return (exact * SECONDS_PER_PRICE + audio_us * self.audio + US_PER_PRICE // 2) // US_PER_PRICE
 
-    def affordable_output_tokens(self, nanocoins: int, input_tokens: int) -> int:
-        """The most output tokens whose cost, together with the input's, is not above `nanocoins`; 0 when none is."""
+    def affordable_output_tokens(self, nanocoins: int, input_tokens: int, audio_us: int = 0) -> int:
+        """The most output tokens whose cost, with all that is read, is not above `nanocoins`; 0 when none is."""
         # cost <= N  <=>  exact + half < (N + 1) * per  <=>  exact <= (N + 1) * per - half - 1
-        room = (nanocoins + 1) * TOKENS_PER_PRICE - TOKENS_PER_PRICE // 2 - 1 - input_tokens * self.input
+        room = (nanocoins + 1) * US_PER_PRICE - US_PER_PRICE // 2 - 1
+        room -= input_tokens * self.input * SECONDS_PER_PRICE + audio_us * self.audio
         if room < 0:
             return 0
-        return room // self.output if self.output else MAX_NANOCOINS
+        return room // (self.output * SECONDS_PER_PRICE) if self.output else MAX_NANOCOINS
 
 
 def from_text(text: str) -> int:

@@ -90,6 +90,7 @@ def _unbounded(path: Path, model: Mapping[str, Any]) -> Iterator[Fault]:
         'context_window': costs_output or _is_price(model.get('input_cost_per_million')),
         # What writes nothing that costs, as an embedding model, has no output to bound.
         'max_output_tokens': costs_output,
+        'max_audio_seconds': _is_price(model.get('audio_cost_per_hour')),
     }
     for key, needed in is_needed.items():
         if needed and model.get(key) is None:

@@ -40,5 +40,7 @@ class Prometheus(Frozen):
 class Api(Frozen):
     consent: bool = True
     max_body_mb: int = Field(default=32, gt=0)
+    max_upload_mb: int = Field(default=100, gt=0)
+    upload_buffer_kib: int = Field(default=1024, ge=16, le=32 * 1024)
     monitoring: Monitoring = Monitoring()
     prometheus: Prometheus = Prometheus()

@@ -35,6 +35,7 @@ from lumen.config.serving import Api, Budget, KeyLimits, RateLimiting
 
 Access = Literal['allowed', 'blocked']
 Theme = Literal['auto', 'light', 'dark']
+MOST_AUDIO_SECONDS = 1_000_000
 
 
 def _not_empty(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
@@ -126,10 +127,12 @@ class Model(Frozen):
     disabled: bool = False
     input_cost_per_million: Nanocoins
     output_cost_per_million: Nanocoins
+    audio_cost_per_hour: Nanocoins | None = None
     description: Prose = ''
     context_window: int | None = Field(default=None, gt=0)
     max_output_tokens: int | None = Field(default=None, gt=0)
     max_image_tokens: int = Field(default=1500, gt=0)
+    max_audio_seconds: int | None = Field(default=None, gt=0, le=MOST_AUDIO_SECONDS)
     input_modalities: tuple[Modality, ...] = ('text',)
     output_modalities: tuple[Modality, ...] = ('text',)
     fallbacks: tuple[ModelName, ...] = ()
@@ -138,6 +141,11 @@ class Model(Frozen):
     @cached_property
     def price(self) -> Price:
         return Price(self.input_cost_per_million, self.output_cost_per_million)
+
+    @cached_property
+    def audio_price(self) -> Price:
+        """What a call that sends audio costs: by its duration alone if that has a price, by its tokens otherwise."""
+        return self.price if self.audio_cost_per_hour is None else Price(0, 0, self.audio_cost_per_hour)
 
 
 class GroupRule(Frozen):

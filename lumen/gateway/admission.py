@@ -11,10 +11,13 @@ from lumen.coins import Price
 from lumen.config.endpoint import Endpoint
 from lumen.config.settings import Model, Settings
 from lumen.errors import Forbidden, InsufficientCoins, NotFound
+from lumen.gateway import audio
+from lumen.gateway import body as request_body
 from lumen.gateway.bounds import Bound
 from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.operations import Operation
+from lumen.gateway.upload import Outgoing, Upload
 from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ask, Held, Ledger
 from lumen.ledger.ledger import SettingsSource
@@ -41,10 +44,28 @@ class Call(NamedTuple):
     fallbacks: tuple[tuple[Model, Bound], ...]
     """The models that may answer when this one does not."""
 
+    upload: Upload | None = None
+    """What the caller sends, where that is a form with a file."""
+
+    @property
+    def price(self) -> Price:
+        return self.operation.price(self.model)
+
+    @property
+    def can_be_sent_again(self) -> bool:
+        return self.upload is None or self.upload.can_be_sent_again
+
     def fallen_back(self) -> Call:
         """The same call, to the first of them."""
         (model, bound), *others = self.fallbacks
         return self._replace(model=model, bound=bound, fallbacks=tuple(others))
+
+    def content(self, endpoint: Endpoint) -> bytes | Outgoing:
+        """What goes to the endpoint."""
+        if self.upload is None:
+            return request_body.dump(self.outgoing(endpoint))
+        more = audio.ASKS_FOR_USAGE if self.streamed and endpoint.continuous_usage else {}
+        return self.upload.to(endpoint.model or self.model.name, more)
 
     def outgoing(self, endpoint: Endpoint) -> dict[str, Any]:
         """The body with the endpoint's name of the model, its output bounded and, for streams, usage asked for."""
@@ -82,6 +103,7 @@ class Admission:
         exchange: Exchange,
         identity: KeyIdentity,
         configuration: SettingsSource,
+        upload: Upload | None = None,
     ) -> Call:
         """Hold coins for a checked call. What was decided for one that waited is decided again before it starts.
 
@@ -95,7 +117,7 @@ class Admission:
         others = self._fallbacks(settings, identity, model, operation, body) if model.fallbacks else ()
 
         def ask() -> Ask:
-            most, dearest = _most(model, bound, others) if others else (bound, None)
+            most, dearest = _most(operation, model, bound, others) if others else (bound, None)
             return Ask(
                 request_id=exchange.request_id,
                 account_id=identity.account_id,
@@ -103,7 +125,7 @@ class Admission:
                 kind=identity.kind,
                 handle=identity.handle,
                 model=model.name,
-                price=model.price,
+                price=operation.price(model),
                 input_bound=most.input,
                 output_bound=most.output,
                 choices=bound.choices,
@@ -112,6 +134,10 @@ class Admission:
                 streamed=streamed,
                 most_at_once=settings.limits(identity.kind, identity.handle).concurrency,
                 dearest=dearest,
+                audio_bound_us=most.audio_us,
+                expected_audio_us=self._expectation.audio_us(model.name, bound, bound.upload_bytes)
+                if bound.audio_us
+                else 0,
             )
 
         def ask_anew() -> Ask:
@@ -132,7 +158,7 @@ class Admission:
             held = await self._ledger.hold(ask(), ask_anew)
         wants_usage = streamed and (operation.is_last is not None or _wants_usage(body))
         passed_on = _passed_on(operation, exchange) if operation.passes_on else ()
-        return Call(operation, held, model, bound, body, streamed, wants_usage, identity, passed_on, others)
+        return Call(operation, held, model, bound, body, streamed, wants_usage, identity, passed_on, others, upload)
 
     def _allowed(self, settings: Settings, identity: KeyIdentity, name: str, exchange: Exchange) -> Model:
         model = find_model(settings, identity, name)
@@ -153,12 +179,18 @@ class Admission:
         )
 
 
-def _most(model: Model, bound: Bound, others: Sequence[tuple[Model, Bound]]) -> tuple[Bound, Price]:
+def _most(
+    operation: Operation, model: Model, bound: Bound, others: Sequence[tuple[Model, Bound]]
+) -> tuple[Bound, Price]:
     """The most that the model or one of the others may use, and at what price."""
     bounds = [bound, *(other for _, other in others)]
-    prices = [model.price, *(other.price for other, _ in others)]
-    most = bound._replace(input=max(each.input for each in bounds), output=max(each.output for each in bounds))
-    return most, Price(max(each.input for each in prices), max(each.output for each in prices))
+    prices = [operation.price(each) for each in (model, *(other for other, _ in others))]
+    most = bound._replace(
+        input=max(each.input for each in bounds),
+        output=max(each.output for each in bounds),
+        audio_us=max(each.audio_us for each in bounds),
+    )
+    return most, Price(*map(max, zip(*prices, strict=True)))
 
 
 def find_model(settings: Settings, identity: KeyIdentity, name: str) -> Model:

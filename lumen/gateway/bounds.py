@@ -58,6 +58,9 @@ class Bound(NamedTuple):
     images: int
     token_ids: int = 0
     reads_more: bool = False
+    upload_bytes: int = 0
+    audio_us: int = 0
+    """Microseconds, where audio costs by its duration."""
 
 
 def of_chat(body: dict[str, Any], model: Model) -> Bound:

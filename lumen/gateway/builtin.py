@@ -10,6 +10,7 @@ from starlette.types import Message
 from lumen.config.endpoint import Patience
 from lumen.gateway.echo import echo_app
 from lumen.gateway.errors import BrokeOff, UpstreamTimeout
+from lumen.gateway.upload import Outgoing
 
 QUEUED_CHUNKS = 64
 
@@ -18,19 +19,34 @@ class BuiltinServer:
     def __init__(self) -> None:
         self._app = echo_app()
 
-    async def post(self, path: str, content: bytes, patience: Patience) -> BuiltinAnswer:
-        """Run the app on one request. Closing the answer stops it, as closing a connection would."""
+    async def post(
+        self, path: str, content: bytes | Outgoing, patience: Patience, on_sent: Callable[[bool], None]
+    ) -> BuiltinAnswer:
+        """Run the app on one request. Closing the answer stops it, as closing a connection would.
+
+        `on_sent` is told True when the app has got all of it. Raises UpstreamError, and what an upload raises.
+        """
         messages: asyncio.Queue[Message | None] = asyncio.Queue(QUEUED_CHUNKS)
         left = asyncio.Event()
-        given = False
+        limit = asyncio.timeout(None)
+        is_sent = False
+        failure: Exception | None = None
 
         async def receive() -> Message:
-            nonlocal given
-            if not given:
-                given = True
-                return {'type': 'http.request', 'body': content, 'more_body': False}
-            await left.wait()
-            return {'type': 'http.disconnect'}
+            nonlocal is_sent, failure
+            if is_sent or failure:
+                await left.wait()
+                return {'type': 'http.disconnect'}
+            try:
+                piece = content if isinstance(content, bytes) else await content.read()
+            except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+                failure = error
+                return {'type': 'http.disconnect'}
+            is_sent = isinstance(content, bytes) or piece is None
+            if is_sent:
+                on_sent(True)
+                limit.reschedule(asyncio.get_running_loop().time() + patience.first)
+            return {'type': 'http.request', 'body': piece or b'', 'more_body': not is_sent}
 
         async def run() -> None:
             scope = {
@@ -42,7 +58,7 @@ class BuiltinServer:
                 'path': f'/v1{path}',
                 'raw_path': f'/v1{path}'.encode(),
                 'query_string': b'',
-                'headers': [(b'content-type', b'application/json')],
+                'headers': [(b'content-type', kind)],
             }
             try:
                 await self._app(scope, receive, messages.put)
@@ -50,6 +66,7 @@ class BuiltinServer:
                 if not left.is_set():  # else nobody takes anything, and a full queue would be waited for for ever
                     await messages.put(None)
 
+        kind = b'application/json' if isinstance(content, bytes) else content.upload.content_type
         task = asyncio.create_task(run())
 
         def stop() -> None:
@@ -57,9 +74,13 @@ class BuiltinServer:
             task.cancel()
 
         try:
-            head = await _next(messages, patience.first)
+            async with limit:
+                head = await messages.get()
             if head is None:
-                raise BrokeOff('The model server broke off.')
+                raise failure or BrokeOff('The model server broke off.')
+        except TimeoutError:
+            stop()
+            raise UpstreamTimeout from None
         except BaseException:
             stop()
             raise

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lumen.errors import Invalid
-from lumen.gateway import echo_embeddings, echo_messages, echo_rerank, errors
+from lumen.gateway import echo_audio, echo_embeddings, echo_messages, echo_rerank, errors
 from lumen.gateway.echo_chat import Chat, Completions, Shape
 from lumen.gateway.echo_messages import Messages
 from lumen.gateway.echo_responses import Responses
@@ -46,6 +46,7 @@ SHAPES: dict[str, type[Shape]] = {
     '/v1/responses': Responses,
     '/v1/messages': Messages,
 }
+UPLOADS = ('/v1/audio/transcriptions', '/v1/audio/translations')
 AT_ONCE = {
     '/v1/embeddings': echo_embeddings.answer,
     '/v1/rerank': echo_rerank.answer,
@@ -71,6 +72,9 @@ def echo_app(options: EchoOptions | None = None) -> ASGIApp:
         elif method == 'POST' and (shape := SHAPES.get(path)) is not None:
             with suppress(BrokenOff):
                 await _generate(shape, await _body(receive), usual, send)
+        elif method == 'POST' and path in UPLOADS:
+            with suppress(BrokenOff):
+                await _generate(echo_audio.Audio, await echo_audio.body(receive, scope['headers']), usual, send)
         elif method == 'POST' and (answer := AT_ONCE.get(path)) is not None:
             await _answer_at_once(answer, await _body(receive), usual, send)
         else:
@@ -82,7 +86,7 @@ def echo_app(options: EchoOptions | None = None) -> ASGIApp:
 async def _generate(shape: type[Shape], body: dict[str, Any] | None, usual: EchoOptions, send: Send) -> None:
     try:
         if body is None:
-            raise Invalid('The body must be a JSON object.')
+            raise Invalid('The body cannot be read.')
         body = {'model': 'echo'} | body
         shape.check(body)
         options = _told(body, usual)
@@ -100,7 +104,11 @@ async def _generate(shape: type[Shape], body: dict[str, Any] | None, usual: Echo
     if body.get('stream'):
         await _stream(answer, options, send)
     else:
-        await _json(send, 200, answer.whole())
+        whole = answer.whole()
+        if isinstance(whole, str):
+            await _send(send, 200, whole.encode(), b'text/plain; charset=utf-8')
+        else:
+            await _json(send, 200, whole)
 
 
 async def _stream(answer: Shape, options: EchoOptions, send: Send) -> None:
@@ -175,7 +183,7 @@ async def _json(send: Send, status: int, content: dict[str, Any]) -> None:
     await _send(send, status, json.dumps(content).encode())
 
 
-async def _send(send: Send, status: int, encoded: bytes) -> None:
-    headers = [(b'content-type', b'application/json'), (b'content-length', str(len(encoded)).encode())]
+async def _send(send: Send, status: int, encoded: bytes, kind: bytes = b'application/json') -> None:
+    headers = [(b'content-type', kind), (b'content-length', str(len(encoded)).encode())]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': encoded})

@@ -31,7 +31,7 @@ class Shape(Protocol):
     def most_of(body: dict[str, Any]) -> int | None:
         """How many tokens may be."""
 
-    def whole(self) -> dict[str, Any]: ...
+    def whole(self) -> dict[str, Any] | str: ...
 
     def events(self) -> Iterator[bytes]:
         """Those of a stream but the last one."""

@@ -16,6 +16,8 @@ DIRECT = 'lumen.direct'
 """The extension of ASGI that `lumen.server.http` has; no import, for the gateway runs on any other server, too."""
 
 
+JSON = 'application/json'
+
 LINGER_SECONDS = 2.0
 """So long who is cut off may take to read that."""
 
@@ -92,7 +94,7 @@ class Exchange:
         self.fields: dict[str, str] = {}
         """What every answer says in its headers."""
         self.before_answer: Callable[[int, bytes], Awaitable[None]] | None = None
-        """What has to be done with a whole answer before it is released."""
+        """What has to be done with a whole answer, as JSON, before it is released."""
         self.error_body: Callable[[LumenError], bytes] = errors.body
         """How an error is said to this caller."""
         self.error_event: Callable[[LumenError, int], bytes] = errors.event
@@ -120,7 +122,7 @@ class Exchange:
         content: bytes,
         more: Mapping[str, str] | None = None,
         *,
-        content_type: str = 'application/json',
+        content_type: str = JSON,
     ) -> None:
         """Send a whole answer."""
         fields = {
@@ -132,7 +134,7 @@ class Exchange:
             fields |= self.fields
         if more:
             fields |= more
-        if self.before_answer is not None:
+        if self.before_answer is not None and content_type == JSON:
             await self.before_answer(status, content)
         self.has_begun = True
         if self.direct is not None:

@@ -9,6 +9,9 @@ from lumen.gateway.bounds import Bound
 
 TOKENS_PER_BYTE = 0.25
 OUTPUT_TOKENS = 256.0
+AUDIO_US_PER_BYTE = 125.0
+"""64 kbit/s."""
+
 MOST = 2**53
 WEIGHT = 0.1
 """How much one call moves the average."""
@@ -21,6 +24,7 @@ class Averages:
     tokens_per_answer: float = OUTPUT_TOKENS
     tokens_beyond_size: float | None = None
     """Of inputs whose size does not tell. Until one was reported, the whole bound is expected."""
+    audio_us_per_byte: float = AUDIO_US_PER_BYTE
 
 
 @dataclass(slots=True)
@@ -39,6 +43,15 @@ class Expectation:
 
     def output_tokens(self, model: str, bound: Bound) -> int:
         return min(bound.output, math.ceil(self._of(model).tokens_per_answer)) * bound.choices
+
+    def audio_us(self, model: str, bound: Bound, upload_bytes: int) -> int:
+        """How long audio of so many bytes probably is, in microseconds."""
+        return min(bound.audio_us, math.ceil(upload_bytes * self._of(model).audio_us_per_byte))
+
+    def learn_audio(self, model: str, upload_bytes: int, audio_us: int) -> None:
+        """Take in how long a model server says that so many bytes were."""
+        averages = self._models.setdefault(model, Averages())
+        averages.audio_us_per_byte = _moved(averages.audio_us_per_byte, audio_us / upload_bytes)
 
     def tokens_of(self, model: str, output_bytes: int) -> int:
         """How many tokens so many bytes of generated text probably are."""

@@ -17,11 +17,13 @@ from lumen.gateway.errors import ConnectTimeout
 from lumen.gateway.http1_connection import Connection, Origin
 from lumen.gateway.http1_response import SLICE, Response, Stale, Unreachable
 from lumen.gateway.tls import Contexts
+from lumen.gateway.upload import Outgoing
 
 MAX_IDLE = 512
 """Connections a server that are kept for later calls."""
 
 IDLE_SECONDS = 15.0
+LENGTH = b'content-length: '
 
 
 class Request(NamedTuple):
@@ -58,7 +60,7 @@ def request(url: str, headers: Mapping[str, str], secured: Secured | None = None
             raise ValueError('not a header')
         head += f'{field}: {value}\r\n'
     server_name = ((secured and secured.server_name) or name) if is_secure else None
-    return Request(Origin(name, port, server_name, secured), f'{head}content-length: '.encode('latin-1'))
+    return Request(Origin(name, port, server_name, secured), head.encode('latin-1') + LENGTH)
 
 
 class Client:
@@ -72,7 +74,7 @@ class Client:
     async def post(
         self,
         request: Request,
-        content: bytes,
+        content: bytes | Outgoing,
         *,
         connect_seconds: float,
         patience: Patience,
@@ -80,17 +82,22 @@ class Client:
         is_again: bool = False,
     ) -> Response:
         """The answer to a POST once its head is there. `on_sent` is told True when there is a connection to send it on,
-        and False when that turned out to be closed. One that `is_again` gets a new connection.
+        and False when that turned out to be closed; of an upload, when all of it was sent. One that `is_again` gets a
+        new connection.
 
-        Close the response, or the connection is lost. Raises Broken or UpstreamTimeout.
+        Close the response, or the connection is lost. Raises Broken or UpstreamTimeout, and what an upload raises.
         """
-        head = b'%b%d\r\n\r\n' % (request.head, len(content))
-        connection = None if is_again else self._kept(request.origin)
+        head = _head(request, content)
+        # What can be sent only once is not tried on a connection that may be closed.
+        is_kept = not is_again and (isinstance(content, bytes) or content.upload.is_whole)
+        connection = self._kept(request.origin) if is_kept else None
         if connection is not None:
             try:
                 return await _ask(connection, head, content, patience, on_sent)
             except Stale:  # it was closed as we began to use it; as nginx does, that is no answer
                 on_sent(False)
+                if not isinstance(content, bytes):
+                    content = content.again()
         connection = await self._connect(request.origin, connect_seconds)
         return await _ask(connection, head, content, patience, on_sent)
 
@@ -151,11 +158,23 @@ class Client:
         return connection
 
 
+def _head(request: Request, content: bytes | Outgoing) -> bytes:
+    length = len(content) if isinstance(content, bytes) else content.length
+    if length is None:
+        return request.head.removesuffix(LENGTH) + b'transfer-encoding: chunked\r\n\r\n'
+    return b'%b%d\r\n\r\n' % (request.head, length)
+
+
 async def _ask(
-    connection: Connection, head: bytes, content: bytes, patience: Patience, on_sent: Callable[[bool], None]
+    connection: Connection, head: bytes, content: bytes | Outgoing, patience: Patience, on_sent: Callable[[bool], None]
 ) -> Response:
     response = Response(connection, patience)
     try:
+        if not isinstance(content, bytes):
+            connection.begin(response)
+            await response.send_upload(head, content, on_sent)
+            await response.head()
+            return response
         on_sent(True)
         connection.begin(response)
         if len(content) <= SLICE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lumen.config.endpoint import Patience
 from lumen.gateway.errors import BrokeOff
@@ -39,6 +39,15 @@ class Stale(Broken):
     """The server closed a connection as it was used: too soon to have done anything about the request."""
 
 
+class Body(Protocol):
+    """What is sent as it comes."""
+
+    length: int | None
+
+    async def read(self) -> bytes | None:
+        """The next of it; None at its end."""
+
+
 class Response:
     """An answer. `chunks` gives its body as it comes; `close` breaks off what has not come yet."""
 
@@ -61,6 +70,8 @@ class Response:
         self._keeps_alive = False
         self._is_closed = False
         self._is_sending = False
+        self._is_decided: asyncio.Future[None] | None = None
+        """Done when there is no need to send the rest of a request: it is answered, or failed."""
         self._begun = self._last
         self._sink: Callable[[bytes], bool] | None = None
         self._has_been_read = False
@@ -77,6 +88,40 @@ class Response:
                 await may_write.wait()
             self.touched()
         self._is_sending = False
+
+    async def send_upload(self, head: bytes, body: Body, on_sent: Callable[[bool], None]) -> None:
+        """Write a request as it comes and as fast as the server takes it, or until it is answered.
+
+        `on_sent` is told True when all of it was written, or the server did not wait for that. However long the body
+        takes to come, that is not the server's stalling.
+        """
+        self._is_sending = True
+        self._is_decided = self._loop.create_future()
+        self._connection.write(head)
+        sending = self._loop.create_task(self._send_on(body))
+        try:
+            await asyncio.wait({sending, self._is_decided}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not sending.done():
+                sending.cancel()
+                await asyncio.wait({sending})
+        is_sent = not sending.cancelled() and sending.exception() is None
+        if is_sent or self.is_final:
+            self._is_sending = not is_sent
+            on_sent(True)
+        elif self._failure is None and not sending.cancelled():
+            sending.result()
+
+    async def _send_on(self, body: Body) -> None:
+        while (piece := await body.read()) is not None:
+            self._connection.write(piece if body.length is not None else b'%x\r\n%b\r\n' % (len(piece), piece))
+            if (may_write := self._connection.may_write) is not None:
+                self._last = self._loop.time()
+                self._connection.hurry()
+                await may_write.wait()
+            self.touched()
+        if body.length is None:
+            self._connection.write(b'0\r\n\r\n')
 
     async def head(self) -> None:
         """Wait for the status and the headers."""
@@ -205,6 +250,8 @@ class Response:
             self._waiter = None
 
     def _wake(self) -> None:
+        if self._is_decided is not None and not self._is_decided.done():
+            self._is_decided.set_result(None)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -33,10 +33,7 @@ def described(model: Model, health: Health) -> dict[str, Any]:
             'input_modalities': inputs,
             'output_modalities': outputs,
         },
-        'pricing': {
-            'prompt': _coins_per_token(model.input_cost_per_million),
-            'completion': _coins_per_token(model.output_cost_per_million),
-        },
+        'pricing': _pricing(model),
         'top_provider': {
             'context_length': model.context_window,
             'max_completion_tokens': model.max_output_tokens,
@@ -44,6 +41,17 @@ def described(model: Model, health: Health) -> dict[str, Any]:
         },
         'health': {'state': health.state, 'since': None if health.since is None else health.since // 1_000_000},
     }
+
+
+def _pricing(model: Model) -> dict[str, str]:
+    """Coins a token, and an hour of audio where that has a price of its own."""
+    found = {
+        'prompt': _coins_per_token(model.input_cost_per_million),
+        'completion': _coins_per_token(model.output_cost_per_million),
+    }
+    if model.audio_cost_per_hour is not None:
+        found['audio_per_hour'] = f'{Decimal(model.audio_cost_per_hour).scaleb(-9).normalize():f}'
+    return found
 
 
 def _coins_per_token(price: int) -> str:

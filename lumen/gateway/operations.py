@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lumen.coins import Price
 from lumen.config.settings import Model
 from lumen.errors import LumenError
-from lumen.gateway import bounds, checks, errors, messages, rerank, responses, usage
+from lumen.gateway import audio, bounds, checks, errors, messages, rerank, responses, usage
 from lumen.gateway.bounds import Bound
 from lumen.gateway.usage import Usage
 
@@ -22,6 +23,9 @@ class Operation:
     path: str
     check: Callable[[dict[str, Any]], None]
     bound: Callable[[dict[str, Any], Model], Bound]
+
+    price: Callable[[Model], Price] = lambda model: model.price
+    """What it costs with a model."""
 
     reported: Callable[[dict[str, Any], Usage | None], Usage | None] = usage.reported
     """The usage in an answer or an event, of which some was reported before."""
@@ -46,6 +50,18 @@ class Operation:
 
     is_last: Callable[[dict[str, Any]], bool] | None = None
     """Whether an event is the last of a stream; None where `[DONE]` is, and usage has to be asked for."""
+
+    ends_with_done: bool = False
+    """Whether `[DONE]` is the last for some model servers all the same."""
+
+    is_upload: bool = False
+    """Whether its body is a form with a file."""
+
+    is_text: Callable[[dict[str, Any]], bool] | None = None
+    """Whether the whole answer that a body asks for may be a text, and no JSON; None where none may."""
+
+    audio_us: Callable[[str], int | None] | None = None
+    """How long the audio probably was of which such a text tells."""
 
     error_body: Callable[[LumenError], bytes] = errors.body
     error_event: Callable[[LumenError, int], bytes] = errors.event
@@ -99,7 +115,32 @@ COUNT_TOKENS = Operation(
     passes_on=messages.HEADERS,
     error_body=messages.error_body,
 )
-OPERATIONS = (CHAT, COMPLETIONS, EMBEDDINGS, RERANK, RESPONSES, MESSAGES, COUNT_TOKENS)
+TRANSCRIPTIONS = Operation(
+    path='/audio/transcriptions',
+    check=audio.check,
+    bound=audio.bound,
+    price=audio.price,
+    reported=audio.reported,
+    generated=audio.generated,
+    limits=(),
+    is_last=audio.is_last,
+    ends_with_done=True,
+    is_upload=True,
+    is_text=audio.is_text,
+    audio_us=audio.last_cue_us,
+)
+TRANSLATIONS = replace(TRANSCRIPTIONS, path='/audio/translations')
+OPERATIONS = (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    RERANK,
+    RESPONSES,
+    MESSAGES,
+    COUNT_TOKENS,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,25 @@ from random import Random
 from urllib.parse import quote
 
 from lumen.config.endpoint import Endpoint
-from lumen.gateway import body as request_body
+from lumen.errors import Invalid
 from lumen.gateway import json_text, retries
 from lumen.gateway.admission import Call
+from lumen.gateway.body import Disconnected
 from lumen.gateway.endpoints import Endpoints, Fleet, Standing, Turn
-from lumen.gateway.errors import PoolExhausted, Refused, UpstreamError, UpstreamTimeout, outcome_of
+from lumen.gateway.errors import (
+    PoolExhausted,
+    Refused,
+    TooLarge,
+    TooSlow,
+    UpstreamError,
+    UpstreamTimeout,
+    outcome_of,
+)
 from lumen.gateway.exchange import Exchange
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
-from lumen.gateway.settling import Remarks, Settling
+from lumen.gateway.remarks import Remarks
+from lumen.gateway.settling import Settling
 from lumen.gateway.stream import Stream
 from lumen.gateway.upstream import Answer, Upstream
 from lumen.ledger import Ledger
@@ -59,6 +69,12 @@ class Relay:
             is_charged = isinstance(error, UpstreamTimeout) and not settling.sees_output
             await settling.settled(outcome_of(error, 'upstream_error'), error.status, is_charged)
             await exchange.refuse(error)
+        except (Invalid, TooLarge, TooSlow) as error:  # of an upload that had begun
+            await settling.settled('upload_failed', error.status, False)
+            raise
+        except Disconnected:
+            settling.settle('disconnected', 499)
+            raise
         except asyncio.CancelledError:
             if has_left():
                 settling.settle('disconnected', 499)
@@ -75,7 +91,8 @@ class Relay:
                 await self._answer_by(call, settling, exchange)
                 return
             except UpstreamError as error:
-                if not call.fallbacks or settling.has_begun or not error.may_be_repeated:
+                is_over = settling.has_begun or not error.may_be_repeated or not call.can_be_sent_again
+                if is_over or not call.fallbacks:
                     raise
                 settling.failed(error)
             call = call.fallen_back()
@@ -105,7 +122,8 @@ class Relay:
                 turn.end()  # or it would seem to be full
                 if exchange.has_begun:
                     return  # the caller was told within the stream
-                if settling.has_begun or not error.may_be_repeated or not retries_left:
+                is_over = settling.has_begun or not error.may_be_repeated or not call.can_be_sent_again
+                if is_over or not retries_left:
                     raise
                 again = self._again(fleet, asked)
                 if again is None:
@@ -131,9 +149,13 @@ class Relay:
         """One try. Raises UpstreamError when it failed, also after the caller was told within the stream."""
         endpoint = turn.endpoint
         settling.asks(endpoint)
-        content = request_body.dump(call.outgoing(endpoint))
         answer = await self._upstream.post(
-            endpoint, call.operation.path, content, settling.sent, call.passed_on, is_again=is_again
+            endpoint,
+            call.operation.path,
+            call.content(endpoint),
+            settling.sent,
+            call.passed_on,
+            is_again=is_again,
         )
         try:
             if answer.status != 200:
@@ -168,8 +190,13 @@ class Relay:
             found = json_text.load(content)
         except (ValueError, RecursionError):
             found = None
+        content_type = 'application/json'
         if not isinstance(found, dict):
-            raise UpstreamError('The model server answered with something that is not JSON.')
+            if call.operation.is_text is None or not call.operation.is_text(call.body):
+                raise UpstreamError('The model server answered with something that is not JSON.')
+            content_type = answer.headers.get('content-type', 'text/plain; charset=utf-8')
+            found = {'text': content.decode('utf-8', 'replace')}
+            settling.is_text(found['text'])
         if call.operation.has_failed(found):
             raise UpstreamError('The model server reported an error.')
         settling.sees_output = True
@@ -177,7 +204,7 @@ class Relay:
         if (reported := call.operation.reported(found, None)) is not None:
             settling.reported(reported)
         await settling.settled('success', 200)
-        await exchange.answer(200, content)
+        await exchange.answer(200, content, content_type=content_type)
 
     async def _refused(self, endpoint: Endpoint, settling: Settling, answer: Answer, exchange: Exchange) -> None:
         if answer.status not in PASSED_ON:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from lumen import access
+from lumen.config.serving import Api
 from lumen.database import Database
 from lumen.errors import DatabaseUnavailable, LumenError, NotFound, ShuttingDown
 from lumen.gateway import body as request_body
@@ -31,6 +32,7 @@ from lumen.gateway.idempotency import Repeats
 from lumen.gateway.operations import Operation, route_of
 from lumen.gateway.rate_limits import RateLimits
 from lumen.gateway.relay import Relay
+from lumen.gateway.upload import Upload
 from lumen.gateway.upstream import Upstream
 from lumen.identity.keys import KeyIdentity
 from lumen.ledger import Ledger
@@ -38,6 +40,15 @@ from lumen.ledger.ledger import SettingsSource
 from lumen.records import health
 
 log = structlog.get_logger()
+
+
+class Asked(NamedTuple):
+    """A call as it was asked for. Of an `upload`, `content` is empty, and `body` its fields."""
+
+    operation: Operation
+    body: dict[str, Any]
+    content: bytes = b''
+    upload: Upload | None = None
 
 
 class Gateway:
@@ -142,40 +153,35 @@ class Gateway:
             self._rate_limits.use(settings.rate_limiting.storage_url)
             exchange.fields = await self._rate_limits.admit(identity.key_id, limits)
             exchange.uses = partial(self._rate_limits.used, identity.key_id, limits)
-        content = await exchange.body(settings.api.max_body_mb * MEGABYTE)
-        body = request_body.parse(content)
-        operation.check(body)
+        asked = await _asked(operation, exchange, settings.api)
+        operation.check(asked.body)
         idempotency_key = idempotency.key_of(exchange.headers)
         if idempotency_key is None:
-            await self._run(operation, body, identity, exchange)
+            await self._run(asked, identity, exchange)
             return
+        content = asked.content if asked.upload is None else asked.upload.likeness()
         secrets = idempotency.secrets_of(key_of(exchange.headers), idempotency_key)
         once = await self._repeats.begin(secrets, identity.key_id, exchange, content)
         if once is not None:
             try:
-                await self._run(operation, body, identity, exchange)
+                await self._run(asked, identity, exchange)
             finally:
                 once.ended()
 
-    async def _run(self, operation: Operation, body: dict[str, Any], identity: KeyIdentity, exchange: Exchange) -> None:
+    async def _run(self, asked: Asked, identity: KeyIdentity, exchange: Exchange) -> None:
         direct = exchange.direct
         if direct is None:
-            await self._calls.beside(
-                exchange.receive, lambda has_left: self._serve(operation, body, identity, exchange, has_left)
-            )
+            behind = exchange.receive if asked.upload is None else asked.upload.after
+            await self._calls.beside(behind, lambda has_left: self._serve(asked, identity, exchange, has_left))
             return
         with self._calls.here(direct) as here:
-            await self._serve(operation, body, identity, exchange, here.has_left)
+            await self._serve(asked, identity, exchange, here.has_left)
 
     async def _serve(
-        self,
-        operation: Operation,
-        body: dict[str, Any],
-        identity: KeyIdentity,
-        exchange: Exchange,
-        has_left: Callable[[], bool],
+        self, asked: Asked, identity: KeyIdentity, exchange: Exchange, has_left: Callable[[], bool]
     ) -> None:
-        call = await self._admission.admit(operation, body, exchange, identity, self._configuration)
+        operation, body, _, upload = asked
+        call = await self._admission.admit(operation, body, exchange, identity, self._configuration, upload)
         await self._relay.run(call, exchange, has_left)
 
     async def _models(self, exchange: Exchange) -> None:
@@ -212,6 +218,17 @@ class Gateway:
     async def _identity(self, exchange: Exchange) -> KeyIdentity:
         found = self._authenticator.recall(exchange.headers)
         return found if found is not None else await self._authenticator.identify(exchange.headers)
+
+
+async def _asked(operation: Operation, exchange: Exchange, api: Api) -> Asked:
+    """What is asked for, when its body has come, or of an upload the first of it."""
+    if operation.is_upload:
+        most = api.max_upload_mb * MEGABYTE
+        upload = Upload(exchange.receive, exchange.headers, max_bytes=most, buffer_bytes=api.upload_buffer_kib * 1024)
+        await upload.begin()
+        return Asked(operation, upload.body, upload=upload)
+    content = await exchange.body(api.max_body_mb * MEGABYTE)
+    return Asked(operation, request_body.parse(content), content)
 
 
 async def _json(exchange: Exchange, content: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from lumen.gateway.admission import Call
 from lumen.gateway.errors import UpstreamError, outcome_of
 from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import ANSWERED, HealthNotes
-from lumen.gateway.usage import Usage, is_nonsense
+from lumen.gateway.remarks import Remarks
+from lumen.gateway.usage import Usage, is_nonsense, tells_the_cost
 from lumen.ledger import Ledger, Outcome, Settled
 from lumen.waking import awaitable
 
@@ -26,24 +27,6 @@ MORE_TOKENS = 64
 
 DOUBT = 2
 """By so much an estimate may be off. What exceeds a bound even so does exceed it."""
-
-
-class Remarks:
-    """What is said of an endpoint once, and not at each of its calls."""
-
-    def __init__(self) -> None:
-        self._said: set[tuple[str, str, str]] = set()
-
-    def usage_not_believed(self, model: str, endpoint: str, why: str) -> None:
-        """Say that calls are charged an estimate, and why."""
-        if (model, endpoint, why) not in self._said:
-            self._said.add((model, endpoint, why))
-            log.warning(
-                'a model server does not report what can be charged: its calls are estimated; this is said once',
-                model=model,
-                endpoint=endpoint,
-                reported=why,
-            )
 
 
 class Settling:
@@ -66,6 +49,8 @@ class Settling:
         self._output_bytes = 0
         self._reported_bytes = 0
         self._was_sent = False
+        self._is_text = False
+        self._seen_audio_us: int | None = None
         self._url = ''
         self._answered_by: tuple[str, Price] | None = None
         self._call = call
@@ -89,7 +74,7 @@ class Settling:
         """Note that the call goes to another model."""
         self._call = call
         self._url = ''
-        self._answered_by = call.model.name, call.model.price
+        self._answered_by = call.model.name, call.price
         self._paid_tokens = self._tokens_paid_by(call.held.amount) if call.streamed else None
         self._paid_bytes = self._bytes_paid()
 
@@ -128,6 +113,12 @@ class Settling:
         """Note that so much text was seen."""
         self._output_bytes += output_bytes
 
+    def is_text(self, text: str) -> None:
+        """Note that the whole answer is this text, which reports nothing, but may tell how long audio was."""
+        self._is_text = True
+        if self._call.operation.audio_us is not None:
+            self._seen_audio_us = self._call.operation.audio_us(text)
+
     def reported(self, usage: Usage) -> None:
         """Note what the model server says of the call until now. A report of no output says nothing of any text."""
         self._usage = usage
@@ -149,7 +140,7 @@ class Settling:
     async def extend(self) -> bool:
         """Hold more, for what was generated and the next of it; False when the pool cannot pay for what surely was."""
         call, likely = self._call, self._likely_output()
-        wanted = call.model.price.cost(self._input_tokens(), likely + likely // 4 + MORE_TOKENS)
+        wanted = call.price.cost(self._input_tokens(), likely + likely // 4 + MORE_TOKENS)
         self._paid_tokens = self._tokens_paid_by(await self._ledger.extend(call.held, wanted))
         if self._paid_tokens is None:
             return True
@@ -182,6 +173,7 @@ class Settling:
                     duration_us=self._elapsed_us(),
                     time_to_first_byte_us=self._first_byte,
                     answered_by=self._answered_by,
+                    audio_us=usage.audio_us or 0,
                 ),
             )
             if self._uses is not None:
@@ -201,23 +193,37 @@ class Settling:
 
     def _used(self) -> tuple[Usage, bool]:
         """What was reported, unless text that came after it is more; and whether it is an estimate."""
-        call, output = self._call, self._estimated_output()
-        if (believed := self._believed()) is None:
+        call, believed = self._call, self._believed()
+        if call.bound.audio_us:
+            return (self._expected_audio(), True) if believed is None else (believed, False)
+        output = self._estimated_output()
+        if believed is None:
             return Usage(self._expectation.input_tokens(call.model.name, call.bound), output), True
-        if self._output_bytes > self._reported_bytes and output > believed.output_tokens:
+        if believed.has_tokens and self._output_bytes > self._reported_bytes and output > believed.output_tokens:
             return Usage(believed.input_tokens, output), True
         return believed, False
 
     def _believed(self) -> Usage | None:
-        """What was reported, if it can be."""
-        if self._usage is None or is_nonsense(self._usage, self._call.bound, self._call.model):
+        """What was reported, if it can be and says what is charged."""
+        usage, call = self._usage, self._call
+        if usage is None or is_nonsense(usage, call.bound, call.model):
             return None
-        return self._usage
+        return usage if tells_the_cost(usage, call.bound, call.price) else None
+
+    def _expected_audio(self) -> Usage:
+        call, upload = self._call, self._call.upload
+        size = upload.received_bytes if upload is not None and upload.ended.is_set() else call.bound.upload_bytes
+        seen = None if self._seen_audio_us is None else min(self._seen_audio_us, call.bound.audio_us)
+        expected = self._expectation.audio_us(call.model.name, call.bound, size) if seen is None else seen
+        return Usage(0, 0, expected, has_tokens=False)
 
     def _what_was_reported(self) -> str:
         if self._usage is None:
-            return 'nothing in time, or no whole numbers'
-        return 'less than was generated' if self._believed() is not None else 'more than can be'
+            return 'an answer as text alone' if self._is_text else 'nothing in time, or no whole numbers'
+        if self._believed() is not None:
+            return 'less than was generated'
+        is_told = not is_nonsense(self._usage, self._call.bound, self._call.model)
+        return 'something else than what is charged' if is_told else 'more than can be'
 
     def _estimated_output(self) -> int:
         call, name = self._call, self._call.model.name
@@ -245,7 +251,7 @@ class Settling:
 
     def _tokens_paid_by(self, amount: int | None) -> int | None:
         """How much output `amount` pays for; None for any."""
-        price = self._call.model.price
+        price = self._call.price
         if amount is None or self._call.held.unlimited or price.output == 0:
             return None
         return price.affordable_output_tokens(amount, self._input_tokens())
@@ -258,6 +264,10 @@ class Settling:
     def _learn(self, usage: Usage) -> None:
         """Only from what is complete: a part says nothing of how long answers are."""
         call = self._call
+        if call.bound.audio_us:
+            if usage.audio_us:
+                self._expectation.learn_audio(call.model.name, call.bound.upload_bytes, usage.audio_us)
+            return
         is_all_written = call.body.get('echo') is not True  # or it begins with what was read
         self._expectation.learn(
             call.model.name,

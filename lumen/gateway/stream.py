@@ -54,7 +54,7 @@ class Stream:
             for number, event in enumerate(events):
                 content = event.raw
                 self._exchange.events += 1
-                if self._is_last is None and event.data is not None and event.data.strip() == DONE:
+                if self._ends_here(event):
                     self._has_ended = True
                     if not self._reports(events[number + 1 :]) and settling.usage is None:
                         events += await self._late(answer)  # which this loop goes on to, too
@@ -72,6 +72,11 @@ class Stream:
         if not self.is_complete:
             raise BrokeOff('The model server ended its stream before it was complete.')
         await self._exchange.end()
+
+    def _ends_here(self, event: Event) -> bool:
+        """Whether it is the `[DONE]` that ends it, and not one behind what is the last elsewhere."""
+        may_end = self._is_last is None or (self._call.operation.ends_with_done and not self.is_complete)
+        return may_end and event.data is not None and event.data.strip() == DONE
 
     def _pass_on(self, direct: Direct, chunk: bytes) -> bool:
         """Write an event of text as it comes, without waking anybody; False for whatever there is more to do about."""

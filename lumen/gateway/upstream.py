@@ -13,6 +13,7 @@ from lumen.config.endpoint import Endpoint, Secured
 from lumen.gateway import http1
 from lumen.gateway.builtin import BuiltinServer
 from lumen.gateway.http1_response import Broken
+from lumen.gateway.upload import Outgoing
 
 log = structlog.get_logger()
 
@@ -62,24 +63,29 @@ class Upstream:
         self,
         endpoint: Endpoint,
         path: str,
-        content: bytes,
+        content: bytes | Outgoing,
         on_sent: Callable[[bool], None],
         more: tuple[tuple[str, str], ...] = (),
         *,
         is_again: bool = False,
     ) -> Answer:
-        """The endpoint's answer to `content` (JSON) at `path`, to be closed. Raises UpstreamError when there is none.
+        """The endpoint's answer to `content` (JSON, or an upload) at `path`, to be closed. Raises UpstreamError when
+        there is none, and what an upload raises.
 
         `on_sent` is told True once there is a connection that the request is sent on, and False when that turned out to
-        be closed. `more` are headers. What `is_again` sent goes over a new connection.
+        be closed; of an upload, when all of it was sent. `more` are headers. What `is_again` sent goes over a new
+        connection.
         """
         if endpoint.url == BUILTIN:
-            on_sent(True)
-            return await self._builtin.post(path, content, endpoint.patience)
+            return await self._builtin.post(path, content, endpoint.patience, on_sent)
         if self._client is None:
             raise RuntimeError('not started')
         try:
-            request = _request(endpoint.url, path, endpoint.api_key, endpoint.own_headers, more, endpoint.secured)
+            make: Callable[..., http1.Request] = _request
+            if not isinstance(content, bytes):
+                make = _request.__wrapped__  # each has a boundary of its own
+                more = (*more, ('content-type', content.upload.content_type.decode('latin-1')))
+            request = make(endpoint.url, path, endpoint.api_key, endpoint.own_headers, more, endpoint.secured)
         except ValueError:
             log.error('an endpoint cannot be asked: its address, its key or a header is no valid one')
             raise Broken from None

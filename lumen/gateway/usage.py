@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
-from lumen.config.settings import Model
+from lumen.coins import Price
+from lumen.config.settings import MOST_AUDIO_SECONDS, Model
 from lumen.gateway.bounds import FREE_CONTEXT, Bound, length_of
 
 MOST_TOKENS = 10**9
@@ -24,10 +25,12 @@ GENERATED = re.compile(rb'"(?:%b|name|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*
 
 
 class Usage(NamedTuple):
-    """Tokens of a whole call."""
+    """Tokens of a whole call, and microseconds of audio where those are known. Not all who tell these tell tokens."""
 
     input_tokens: int
     output_tokens: int
+    audio_us: int | None = None
+    has_tokens: bool = True
 
 
 class _Function(msgspec.Struct):
@@ -90,7 +93,19 @@ def is_nonsense(found: Usage, bound: Bound, model: Model) -> bool:
     """Whether no model server can have used so much on this call."""
     window = model.context_window or FREE_CONTEXT
     most_input, most_output = max(window, bound.input), window * bound.choices
+    if found.audio_us is not None and found.audio_us > NONSENSE * longest_audio_us(model):
+        return True
     return found.input_tokens > NONSENSE * most_input or found.output_tokens > NONSENSE * most_output
+
+
+def tells_the_cost(found: Usage, bound: Bound, price: Price) -> bool:
+    """Whether it says what is charged: the duration of audio that costs by that, tokens otherwise."""
+    return found.audio_us is not None if bound.audio_us else found.has_tokens or price.is_free
+
+
+def longest_audio_us(model: Model) -> int:
+    """The longest audio that one call can bring, in microseconds."""
+    return 1_000_000 * (model.max_audio_seconds or MOST_AUDIO_SECONDS)
 
 
 def generated_bytes(answer: dict[str, Any]) -> int:

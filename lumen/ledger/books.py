@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
+from lumen.coins import MAX_NANOCOINS
 from lumen.config.settings import Pool
 from lumen.ledger import statements
 from lumen.ledger.known import AccountState, First, HoldState, Known
@@ -137,6 +138,7 @@ class Books:
             bool(hold.streamed),
             input_tokens,
             output_tokens,
+            min(outcome.audio_us, MAX_NANOCOINS),
             outcome.estimated,
             cost,
             shortfall,

@@ -40,10 +40,23 @@ class Ask(NamedTuple):
     dearest: Price | None = None
     """What it may cost where others than `model` may answer; `price` is what `model` does."""
 
+    audio_bound_us: int = 0
+    expected_audio_us: int = 0
+    """Microseconds of audio, where that is what costs."""
+
     @property
     def most(self) -> Price:
         """What is held for."""
         return self.dearest or self.price
+
+    @property
+    def bound(self) -> int:
+        """The most that it could cost."""
+        return self.most.cost(self.input_bound, self.output_bound * self.choices, self.audio_bound_us)
+
+    def expected(self, output_tokens: int) -> int:
+        """What it costs with so much output and all else as expected."""
+        return self.most.cost(self.expected_input_tokens, output_tokens, self.expected_audio_us)
 
 
 class Held(NamedTuple):
@@ -115,8 +128,10 @@ def place(
             unlimited,
             ask.price.input,
             ask.price.output,
+            ask.price.audio,
             min(ask.expected_input_tokens, MAX_NANOCOINS),  # any column holds 64 bits
             min(ask.expected_output_tokens, MAX_NANOCOINS),
+            min(ask.expected_audio_us, MAX_NANOCOINS),
             ask.streamed,
             moment,
         )
@@ -142,11 +157,10 @@ def extend(books: Books, request_id: str, amount: int, *, settings: Settings) ->
 
 def _afford(ask: Ask, account: AccountState, pool: Pool, moment: int) -> tuple[int, int]:
     """The amount to hold and the output bound per choice that it pays for. Raises InsufficientCoins."""
-    bound = ask.most.cost(ask.input_bound, ask.output_bound * ask.choices)
+    bound = ask.bound
     if bound <= account.balance - account.held:
         return bound, ask.output_bound
-    expected = ask.most.cost(ask.expected_input_tokens, ask.expected_output_tokens)
-    if account.held == 0 and expected <= account.balance:
+    if account.held == 0 and ask.expected(ask.expected_output_tokens) <= account.balance:
         tokens = _output_paid_by(ask, account.balance)
         if tokens >= 1 or ask.output_bound == 0:
             return account.balance, min(ask.output_bound, tokens)
@@ -154,12 +168,13 @@ def _afford(ask: Ask, account: AccountState, pool: Pool, moment: int) -> tuple[i
 
 
 def _output_paid_by(ask: Ask, amount: int) -> int:
-    return ask.most.affordable_output_tokens(amount, ask.expected_input_tokens) // ask.choices
+    tokens = ask.most.affordable_output_tokens(amount, ask.expected_input_tokens, ask.expected_audio_us)
+    return tokens // ask.choices
 
 
 def _as_placed(ask: Ask, hold: HoldState) -> Held:
     """The hold as it was returned when it was placed: only near empty is less set aside than the bound costs."""
-    is_bounded = not hold.unlimited and hold.amount < ask.most.cost(ask.input_bound, ask.output_bound * ask.choices)
+    is_bounded = not hold.unlimited and hold.amount < ask.bound
     output_bound = min(ask.output_bound, _output_paid_by(ask, hold.amount)) if is_bounded else ask.output_bound
     return Held(
         ask.request_id,
@@ -179,7 +194,7 @@ def _insufficient(ask: Ask, needed: int, account: AccountState, pool: Pool, mome
         f'{stated(held)} of them held for calls in flight, and up to {stated(needed)} are needed.'
     )
     if pool.max is not None and needed > pool.max:
-        input_alone = ask.most.cost(ask.input_bound, 0) > pool.max
+        input_alone = ask.most.cost(ask.input_bound, 0, ask.audio_bound_us) > pool.max
         advice = 'send less input' if input_alone else 'ask for fewer output tokens (max_tokens)'
         message += f' The pool never holds that much: {advice}.'
     elif pool.refresh == 0:
@@ -202,10 +217,7 @@ def _insufficient(ask: Ask, needed: int, account: AccountState, pool: Pool, mome
 def _obtainable_in(ask: Ask, account: AccountState, pool: Pool, moment: int) -> int | None:
     """When the least that would do (the expected cost, or the bound) could be there; None when never."""
     least_output = ask.choices if ask.output_bound else 0
-    least = min(
-        ask.most.cost(ask.input_bound, ask.output_bound * ask.choices),
-        ask.most.cost(ask.expected_input_tokens, max(ask.expected_output_tokens, least_output)),
-    )
+    least = min(ask.bound, ask.expected(max(ask.expected_output_tokens, least_output)))
     if least <= account.balance:
         return 0
     if pool.refresh == 0 or (pool.max is not None and least > pool.max):

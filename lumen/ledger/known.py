@@ -152,8 +152,10 @@ class HoldState:
     unlimited: bool
     input_price: int
     output_price: int
+    audio_price: int
     expected_input_tokens: int
     expected_output_tokens: int
+    expected_audio_us: int
     streamed: bool
     created_at: int
 
@@ -169,8 +171,10 @@ class HoldState:
             self.unlimited,
             self.input_price,
             self.output_price,
+            self.audio_price,
             self.expected_input_tokens,
             self.expected_output_tokens,
+            self.expected_audio_us,
             self.streamed,
             self.created_at,
         )

@@ -20,3 +20,6 @@ class Outcome(NamedTuple):
     time_to_first_byte_us: int | None = None
     answered_by: tuple[str, Price] | None = None
     """The model that answered, and its price, where that is not the one that coins were held for."""
+
+    audio_us: int = 0
+    """Microseconds of audio that were read."""

@@ -41,7 +41,8 @@ HOURS = f"""
     where last_used_at / {HOUR_US} <> hour order by id
 """  # noqa: S608 - made of constants
 NEGATIVE = """
-    select request_id from request where cost < 0 or shortfall < 0 or input_tokens < 0 or output_tokens < 0 order by id
+    select request_id from request
+    where cost < 0 or shortfall < 0 or input_tokens < 0 or output_tokens < 0 or audio_us < 0 order by id
 """
 
 

@@ -37,8 +37,11 @@ def settle(books: Books, request_id: str, outcome: Outcome, *, settings: Setting
         return _recorded(books, request_id, outcome)
     account = books.accounts[hold.account_id]
     books.refill(account, account.pool(settings))
-    model, price = outcome.answered_by or (hold.model, Price(hold.input_price, hold.output_price))
-    due = price.cost(outcome.input_tokens, outcome.output_tokens)
+    model, price = outcome.answered_by or (
+        hold.model,
+        Price(hold.input_price, hold.output_price, hold.audio_price),
+    )
+    due = price.cost(outcome.input_tokens, outcome.output_tokens, outcome.audio_us)
     # Keys, hours and requests count parts of what the account counts: what fits there fits everywhere.
     countable = MAX_NANOCOINS - account.spent
     cost = min(due, countable)
@@ -68,6 +71,7 @@ def interrupted(books: Books, request_id: str, *, settings: Settings) -> Settled
         estimated=True,
         endpoint='',
         duration_us=max(0, books.moment - hold.created_at) if hold else 0,
+        audio_us=hold.expected_audio_us if hold else 0,
     )
     return settle(books, request_id, outcome, settings=settings)
 

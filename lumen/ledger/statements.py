@@ -33,8 +33,10 @@ HOLD: Columns = (
     ('unlimited', 'boolean'),
     ('input_price', 'bigint'),
     ('output_price', 'bigint'),
+    ('audio_price', 'bigint'),
     ('expected_input_tokens', 'bigint'),
     ('expected_output_tokens', 'bigint'),
+    ('expected_audio_us', 'bigint'),
     ('streamed', 'boolean'),
     ('created_at', 'bigint'),
 )
@@ -84,6 +86,7 @@ REQUEST: Columns = (
     ('streamed', 'boolean'),
     ('input_tokens', 'bigint'),
     ('output_tokens', 'bigint'),
+    ('audio_us', 'bigint'),
     ('estimated', 'boolean'),
     ('cost', 'bigint'),
     ('shortfall', 'bigint'),
@@ -107,8 +110,8 @@ ACCOUNTS_AND_LINES = (
 
 KEYS = ('id, account_id, revoked_at, expires_at', 'from api_key where id {among}')
 HOLDS = (
-    'request_id, account_id, key_id, process_id, model, amount, unlimited, input_price, output_price, '
-    'expected_input_tokens, expected_output_tokens, streamed, created_at',
+    'request_id, account_id, key_id, process_id, model, amount, unlimited, input_price, output_price, audio_price, '
+    'expected_input_tokens, expected_output_tokens, expected_audio_us, streamed, created_at',
     'from hold where request_id {among}',
 )
 IN_FLIGHT = (

@@ -111,7 +111,17 @@ class Cycle(RequestResponseCycle):
 
     def whole_body(self) -> bytes | None:
         """The body of the request if all of it has come."""
-        return None if self.more_body else bytes(self.body)
+        if self.more_body:
+            return None
+        if self.flow.read_paused:
+            self.flow.resume_reading()  # or nobody would notice that the caller left
+        return bytes(self.body)
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if not self.more_body and self.flow.read_paused:
+            self.flow.resume_reading()  # as above
+        return message
 
     def answer(self, status: int, fields: Mapping[str, str], content: bytes) -> None:
         """Write a whole answer, whose `fields` say how long it is."""

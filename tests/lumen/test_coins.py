@@ -1,4 +1,6 @@
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from math import floor
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,8 @@ from lumen.coins import Price
 nanocoins = st.integers(-(2**63) + 1, 2**63 - 1)
 prices = st.builds(Price, st.integers(0, 10**13), st.integers(0, 10**13))
 tokens = st.integers(0, 10**7)
+timed = st.builds(Price, st.integers(0, 10**13), st.integers(0, 10**13), st.integers(0, 10**13))
+microseconds = st.integers(0, 10**12)
 
 
 @given(nanocoins)
@@ -35,13 +39,21 @@ def test_a_cost_is_the_formula_rounded_half_up_once(price: Price, read: int, wri
     assert price.cost(read, written) == int(exact.quantize(Decimal(1), ROUND_HALF_UP))
 
 
-@given(prices, st.integers(0, 10**15), tokens)
-def test_the_affordable_output_is_the_most_that_can_be_paid(price: Price, budget: int, read: int):
-    most = price.affordable_output_tokens(budget, read)
+@given(timed, tokens, tokens, microseconds)
+def test_audio_is_prorated_by_the_microsecond_and_all_is_rounded_once(
+    price: Price, read: int, written: int, heard: int
+):
+    exact = Fraction(read * price.input + written * price.output, 10**6) + Fraction(heard * price.audio, 3600 * 10**6)
+    assert price.cost(read, written, heard) == floor(exact + Fraction(1, 2))
+
+
+@given(timed, st.integers(0, 10**15), tokens, microseconds)
+def test_the_affordable_output_is_the_most_that_can_be_paid(price: Price, budget: int, read: int, heard: int):
+    most = price.affordable_output_tokens(budget, read, heard)
     if most > 0:
-        assert price.cost(read, most) <= budget
+        assert price.cost(read, most, heard) <= budget
     if price.output:
-        assert price.cost(read, most + 1) > budget or price.cost(read, 0) > budget
+        assert price.cost(read, most + 1, heard) > budget or price.cost(read, 0, heard) > budget
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,10 @@ HOUR_US = 3_600_000_000
 
 LIST, ONE = 'GET /v1/models', 'GET /v1/models/{id}'
 MESSAGES = {'messages': [{'role': 'user', 'content': 'hello'}], 'max_tokens': 5}
+FORM: dict[str, Any] = {'file': b'x' * 1000}
 CALLS: dict[str, dict[str, Any]] = {
+    'POST /v1/audio/transcriptions': FORM,
+    'POST /v1/audio/translations': FORM,
     'POST /v1/chat/completions': MESSAGES,
     'POST /v1/completions': {'prompt': 'hello', 'max_tokens': 5},
     'POST /v1/embeddings': {'input': 'hello'},
@@ -156,13 +159,13 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
 
 def ask(cast: Cast, route: str, caller: Caller, method: str = '') -> httpx2.Response:
     usual, path = route.split()
-    body = CALLS.get(route)
-    return httpx2.request(
-        method or usual,
-        cast.site.address + path.format(id=caller.model),
-        headers=caller.headers,
-        json=None if body is None else body | {'model': caller.model},
-    )
+    body, more = CALLS.get(route), dict[str, Any]()
+    if body is FORM:
+        more = {'data': {'model': caller.model}, 'files': {'file': ('a.mp3', body['file'])}}
+    elif body is not None:
+        more = {'json': body | {'model': caller.model}}
+    address = cast.site.address + path.format(id=caller.model)
+    return httpx2.request(method or usual, address, headers=caller.headers, **more)
 
 
 def said(answer: httpx2.Response) -> tuple[int, str]:

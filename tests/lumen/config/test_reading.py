@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lumen.coins import Price
 from lumen.config.reading import Loaded, read, read_text
 from lumen.config.settings import Settings
 from lumen.errors import ConfigurationError
@@ -150,6 +151,10 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
             model().replace('    max_output_tokens: 10\n', ''),
             'models[0].max_output_tokens: is missing: a model with a price',
         ),
+        (
+            model().replace('    context_window: 100\n', '    context_window: 100\n    audio_cost_per_hour: 0.36\n'),
+            'models[0].max_audio_seconds: is missing: a model with a price',
+        ),
         (model().replace('    output_cost_per_million: 0.25\n', ''), 'models[0].output_cost_per_million: is missing'),
         ('models: [{name: m, input_cost_per_million: 0, output_cost_per_million: 0, endpoints: []}]', 'not be empty'),
         ('rate_limiting:\n  limit: banana per minute', '2: rate_limiting.limit: must be a rate of one or more'),
@@ -190,6 +195,20 @@ def test_every_fault_is_named_at_once_in_the_order_of_the_file():
 )
 def test_each_kind_of_fault_is_told_in_words(text: str, fault: str):
     assert any(fault in found for found in faults(text)), faults(text)
+
+
+@pytest.mark.parametrize(
+    ('said', 'price'),
+    [
+        ('', Price(500_000_000, 250_000_000)),
+        ('    audio_cost_per_hour: 0\n', Price(0, 0)),
+        ('    audio_cost_per_hour: 0.36\n    max_audio_seconds: 7200\n', Price(0, 0, 360_000_000)),
+    ],
+)
+def test_audio_costs_by_the_hour_where_that_is_said_and_by_its_tokens_elsewhere(said: str, price: Price):
+    text = model(price='0.5').replace('    context_window: 100\n', f'    context_window: 100\n{said}')
+    (loaded,) = good(text).settings.models
+    assert (loaded.price, loaded.audio_price) == (Price(500_000_000, 250_000_000), price)
 
 
 def test_a_model_that_writes_nothing_that_costs_needs_no_limit_of_its_output():

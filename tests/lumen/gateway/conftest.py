@@ -68,6 +68,11 @@ class Script:
     received_headers: list[dict[str, str]] = field(default_factory=list)
     received_paths: list[str] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
+    uploaded: bytearray = field(default_factory=bytearray)
+    """What has come of a form, while it comes."""
+    is_uploaded: bool = False
+    reads: int | None = None
+    """So much of a form it waits for before it goes on."""
     then: Script | None = None
     """What it does with the calls after the next one."""
 
@@ -88,9 +93,12 @@ class Scripted(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         script = self.server.script
         self.server.script = script.then or script
-        script.received.append(json.loads(self.rfile.read(int(self.headers['content-length']))))
+        if self.headers['content-type'].startswith('application/json'):
+            script.received.append(json.loads(self.rfile.read(int(self.headers['content-length']))))
         script.received_paths.append(self.path)
         script.received_headers.append({name.lower(): value for name, value in self.headers.items()})
+        if not self.headers['content-type'].startswith('application/json') and not self._upload(script):
+            return
         if script.waits_after == -1 and not self._wait(script):
             return
         if script.hangs_up:
@@ -106,6 +114,32 @@ class Scripted(BaseHTTPRequestHandler):
             self.wfile.flush()
             if script.waits_after == number and not self._wait(script):
                 return
+
+    def _upload(self, script: Script) -> bool:
+        """Read a form as it comes; False when the gateway hung up meanwhile."""
+        is_chunked = self.headers.get('transfer-encoding') == 'chunked'
+        left = 0 if is_chunked else int(self.headers['content-length'])
+        try:
+            while script.reads is None or len(script.uploaded) < script.reads:
+                if is_chunked and left == 0 and (left := int(self.rfile.readline(), 16)) == 0:
+                    self.rfile.readline()
+                    break
+                if left == 0:
+                    break
+                piece = self.rfile.read1(min(left, 65536))
+                if not piece:
+                    raise ConnectionResetError
+                script.uploaded += piece
+                left -= len(piece)
+                if is_chunked and left == 0:
+                    self.rfile.readline()
+            else:
+                return True
+        except (OSError, ValueError):
+            script.left.set()
+            return False
+        script.is_uploaded = True
+        return True
 
     def _wait(self, script: Script) -> bool:
         """Wait until told to go on; False when the gateway hung up meanwhile."""

@@ -279,6 +279,15 @@ def test_a_model_is_described_in_the_fields_that_clients_read(run: Run, echo_add
     assert free == {'prompt': '0', 'completion': '0'}
 
 
+@pytest.mark.parametrize(
+    ('price', 'said'), [('0.36', '0.36'), ('12', '12'), ('100', '100'), ('0.000000001', '0.000000001'), ('0', '0')]
+)
+def test_a_price_of_audio_is_told_where_there_is_one(run: Run, price: str, said: str):
+    running = run(configured('builtin:echo', audio_cost_per_hour=price, max_audio_seconds='7200'))
+    assert running.openai.models.retrieve('m').pricing['audio_per_hour'] == said
+    assert 'audio_per_hour' not in running.openai.models.retrieve('org/free').pricing
+
+
 @pytest.mark.parametrize('name', ['50%', 'a%41', 'a b', 'a+b', 'é?#', 'org/sub/name:latest'])
 def test_a_model_is_found_by_its_escaped_name_unescaped_once(run: Run, name: str):
     running = run(configured('builtin:echo', name=name))

@@ -65,6 +65,16 @@ def test_who_leaves_before_a_whole_answer_pays_what_was_expected_and_never_more_
     assert request.input_tokens > 0
 
 
+@pytest.mark.parametrize('size', [50_000, 300_000, 5_000_000])
+def test_who_leaves_after_a_large_body_is_noticed(run: Run, scripted: ScriptedServer, size: int):
+    """The server reads no more while so much waits, and would not see that the connection ends."""
+    scripted.script.waits_after = -1
+    running = run(configured(scripted.address))
+    leave_when(running, lambda: len(scripted.script.received) == 1, user='x' * size)
+    assert scripted.script.left.wait(20)
+    assert ended(running).outcome == 'disconnected'
+
+
 def test_who_leaves_before_a_stream_began_pays_what_was_read(run: Run, scripted: ScriptedServer):
     scripted.script.waits_after = -1
     running = run(configured(scripted.address))

@@ -52,6 +52,57 @@ def test_one_transaction_moves_account_key_hour_and_request(database: Database, 
     assert (request.outcome, request.status, request.estimated, request.cost) == ('disconnected', 499, True, COIN // 10)
 
 
+TIMED = {
+    'price': Price(0, 0, 36 * COIN // 100),
+    'input_bound': 0,
+    'output_bound': 0,
+    'expected_input_tokens': 0,
+    'expected_output_tokens': 0,
+    'audio_bound_us': 10 * 3_600_000_000,
+    'expected_audio_us': 3_600_000_000,
+}
+
+
+def test_audio_is_held_and_charged_by_its_duration(database: Database):
+    client = database.write_now(open_client, TEN)
+    request_id = hold(database, client, **TIMED)
+    assert database.read_now(account, client[0]).held == 36 * COIN // 10
+    settled = charge(database, request_id, 0, 0, audio_us=8_470_000)
+    assert settled == Settled(cost=847_000, shortfall=0)
+    request = database.read_now(lambda: models.Request.get())
+    assert (request.audio_us, request.cost) == (8_470_000, 847_000)
+    assert database.read_now(account, client[0]).held == 0
+    assert database.read_now(differences) == []
+
+
+def test_audio_of_a_call_that_nobody_settles_is_charged_as_expected(database: Database):
+    client = database.write_now(open_client, TEN)
+    request_id = hold(database, client, **TIMED)
+    settled = database.write_now(settle, request_id, None, settings=TEN)
+    assert settled == Settled(cost=36 * COIN // 100, shortfall=0)
+    request = database.read_now(lambda: models.Request.get())
+    assert (request.outcome, request.estimated, request.audio_us) == ('interrupted', True, 3_600_000_000)
+
+
+def test_near_empty_what_audio_usually_costs_is_enough(database: Database):
+    client = database.write_now(open_client, settings(max='1', refresh='0', starting='0.4'))
+    small = settings(max='1', refresh='0', starting='0.4')
+    assert hold(database, client, small, **TIMED)
+    assert database.read_now(account, client[0]).held == 4 * COIN // 10
+    with pytest.raises(InsufficientCoins, match=r'up to 3\.60 are needed'):
+        hold(database, client, small, **TIMED)
+
+
+def test_audio_longer_than_the_pool_can_pay_leaves_a_shortfall(database: Database):
+    small = settings(max='1', refresh='0', starting='0.4')
+    client = database.write_now(open_client, small)
+    request_id = hold(database, client, small, **TIMED)
+    settled = charge(database, request_id, 0, 0, audio_us=2 * 3_600_000_000, settings=small)
+    assert settled == Settled(cost=4 * COIN // 10, shortfall=32 * COIN // 100)
+    assert database.read_now(account, client[0]).balance == 0
+    assert database.read_now(differences) == []
+
+
 def test_settling_twice_charges_once(database: Database):
     client = database.write_now(open_client, TEN)
     request_id = hold(database, client)
