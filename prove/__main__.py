@@ -1,6 +1,6 @@
 """Prove what is promised of coins, on SQLite and PostgreSQL: `make prove`.
 
-python -m prove [--lanes correctness,abort,faults,crash,clock] [--seed 0]
+python -m prove [--lanes correctness,abort,faults,crash,changes,clock] [--seed 0]
 
 Results go to `docs/benchmarks.json` and `docs/benchmarks.md`. What is not as stated ends it with exit code 1;
 what this machine does not allow is named last, with the reason.
@@ -20,7 +20,18 @@ from typing import Any
 import psycopg
 
 from bench.processes import Processes
-from prove import abort, clock, correctness, crash, database_faults, pgbouncer, postgresql, report, upstream_faults
+from prove import (
+    abort,
+    changes,
+    clock,
+    correctness,
+    crash,
+    database_faults,
+    pgbouncer,
+    postgresql,
+    report,
+    upstream_faults,
+)
 from prove.proof import Proof
 
 GATEWAYS = 4
@@ -77,6 +88,12 @@ class Run:
             for url, gateways in self._shared()
         ]
 
+    def changes(self) -> list[Ways]:
+        return [
+            changes.prove(self._processes, self._folder(), url, gateways=gateways)
+            for url, gateways in (('', 1), (self._server.new_database(), GATEWAYS))
+        ]
+
     def clock(self) -> list[Ways]:
         return [
             way(self._processes, self._folder(), url)
@@ -101,6 +118,7 @@ LANES: dict[str, Callable[[Run], list[Ways]]] = {
     'abort': Run.abort,
     'faults': Run.faults,
     'crash': Run.crash,
+    'changes': Run.changes,
     'clock': Run.clock,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,6 +95,10 @@ class Site:
         return self.read(lambda: {row.id for row in models.Process.select(models.Process.id)})
 
     @property
+    def configuration_file(self) -> Path:
+        return self._installation.configuration
+
+    @property
     def configuration(self) -> Configuration:
         return Configuration.load(self._installation.configuration, self._installation.environment)
 
@@ -121,12 +126,13 @@ class Site:
             finally:
                 database.close()
 
-    def write(self, change: Callable[[], object]) -> None:
-        """Change what a proof needs otherwise; on SQLite while no gateway runs."""
+    def write(self, change: Callable[[], object]) -> float:
+        """Change what a proof needs otherwise. Returns when that was done, as `time.monotonic()` has it."""
         with self._one_look:
             database = Database(self.database_url, readers=1)
             try:
                 database.write_now(change)
+                return time.monotonic()
             finally:
                 database.close()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.processes import Processes
-from prove import abort, clock, correctness, crash, database_faults, upstream_faults
+from prove import abort, changes, clock, correctness, crash, database_faults, upstream_faults
 from prove.proof import Proof
 
 IN_SMALL = ('resets in the middle', 'stalls in the middle', 'ends after half an event', 'sends an event of 10 MB')
@@ -94,6 +94,15 @@ def test_what_a_killed_gateway_left_is_settled_by_those_that_live(
 ):
     proving = crash.prove(processes, site, database_url, kills=1, gateways=gateways, are_declared_dead=True, seed=1)
     assert wrong(proving) == []
+
+
+@pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
+def test_what_is_changed_reaches_every_gateway(
+    processes: Processes, site: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    # Beside other tests a process may wait for its turn longer than what `make prove` asks for.
+    monkeypatch.setattr(changes, 'KNOWN_WITHIN', 3.0)
+    assert wrong(changes.prove(processes, site, database_url, times=2, gateways=2)) == []
 
 
 def test_a_clock_that_is_set_moves_no_pool(processes: Processes, site: Path):
