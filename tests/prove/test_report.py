@@ -63,6 +63,7 @@ def test_a_run_names_what_it_did_not_run(capsys: pytest.CaptureFixture[str]):
     )
     assert capsys.readouterr().out.splitlines() == [
         'Not run: crash, which was not asked for',
+        'Not run: changes, which was not asked for',
         'Not run: faults: a third, SQLite: no room',
     ]
     assert [prove.__main__._verdict(proof) for proof in (WELL, ILL, NOT_RUN)] == [
