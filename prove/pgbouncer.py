@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.processes import free_port, wait_for
+from prove import programs
 
 CONNECTIONS = 6
 """To each database, for however many ask."""
@@ -24,14 +24,7 @@ NAME = 'behind_pgbouncer'
 
 
 def find() -> str | None:
-    """The program: one that is there, else the distribution's, where that may be installed."""
-    found = shutil.which('pgbouncer')
-    if found is None and os.geteuid() == 0 and shutil.which('apt-get'):
-        environment = os.environ | {'DEBIAN_FRONTEND': 'noninteractive'}
-        command = ['apt-get', '-qq', 'install', '-y', '--no-install-recommends', 'pgbouncer']
-        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        found = shutil.which('pgbouncer')
-    return found
+    return programs.find('pgbouncer')
 
 
 class Pooler:

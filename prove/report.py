@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -14,24 +14,27 @@ from prove.proof import Proof
 
 
 def write(found: dict[str, list[Proof]], *, seed: int, postgresql: str) -> None:
-    """Keep the run's results; lanes that it did not have stay as they were."""
-    lanes: dict[str, list[dict[str, Any]]] = report.kept().get('proofs', {}).get('lanes', {})
-    lanes = lanes | {lane: [asdict(proof) for proof in proofs] for lane, proofs in found.items()}
-    at = datetime.now(UTC).date().isoformat()
-    whole = {
-        'at': at,
+    """Keep the run's results. Lanes that it did not have stay as they were, each of its run."""
+    before = report.kept().get('proofs', {})
+    run = {
+        'at': datetime.now(UTC).date().isoformat(),
         'seed': seed,
         'python': platform.python_version(),
         'sqlite': sqlite3.sqlite_version,
         'postgresql': postgresql,
-        'lanes': lanes,
     }
-    said = f'{at}, Python {whole["python"]}, SQLite {whole["sqlite"]}, PostgreSQL {postgresql}, seed {seed}.'
-    tables = '\n\n'.join(_table(lane, proofs) for lane, proofs in lanes.items())
-    report.keep({'proofs': whole}, 'proofs', f'{said}\n\n{tables}')
+    lanes: dict[str, list[dict[str, Any]]] = before.get('lanes', {})
+    lanes = lanes | {lane: [asdict(proof) for proof in proofs] for lane, proofs in found.items()}
+    runs = before.get('runs', {}) | dict.fromkeys(found, run)
+    tables = [_table(lane, proofs, '' if runs[lane] == run else _said(runs[lane])) for lane, proofs in lanes.items()]
+    report.keep({'proofs': run | {'lanes': lanes, 'runs': runs}}, 'proofs', '\n\n'.join([_said(run), *tables]))
 
 
-def _table(lane: str, proofs: list[dict[str, Any]]) -> str:
+def _said(run: Mapping[str, Any]) -> str:
+    return '{at}, Python {python}, SQLite {sqlite}, PostgreSQL {postgresql}, seed {seed}.'.format(**run)
+
+
+def _table(lane: str, proofs: list[dict[str, Any]], of: str) -> str:
     is_one = len({proof['stated'] for proof in proofs}) == 1
     head = ['case', 'database', 'calls', *([] if is_one else ['stated']), 'found', '']
     rows = [_line(head), f'|{"---|" * len(head)}']
@@ -39,7 +42,9 @@ def _table(lane: str, proofs: list[dict[str, Any]]) -> str:
         found = ', '.join(f'{name} {figure}' for name, figure in proof['found'].items())
         stated = [] if is_one else [proof['stated']]
         rows.append(_line([proof['case'], proof['on'], f'{proof["calls"]:,}', *stated, found, _verdict(proof)]))
-    return '\n'.join([f'### {lane}', '', *([f'Stated: {proofs[0]["stated"]}.', ''] if is_one else []), *rows])
+    said = [f'Of {of}'] if of else []
+    said += [f'Stated: {proofs[0]["stated"]}.'] if is_one else []
+    return '\n'.join([f'### {lane}', '', *(line for sentence in said for line in (sentence, '')), *rows])
 
 
 def _verdict(proof: dict[str, Any]) -> str:

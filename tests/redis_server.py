@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 from pathlib import Path
 
+from prove import programs
 from tests.conftest import wait_until
 
 
 def find() -> str | None:
-    """The program, installed if that may be done here."""
-    found = shutil.which('redis-server') or shutil.which('valkey-server')
-    if found is None and os.geteuid() == 0 and shutil.which('apt-get'):
-        environment = os.environ | {'DEBIAN_FRONTEND': 'noninteractive'}
-        command = ['apt-get', '-qq', 'install', '-y', '--no-install-recommends', 'redis-server']
-        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        found = shutil.which('redis-server')
-    return found
+    return programs.find('redis-server', 'redis-server', 'valkey-server')
 
 
 class RedisServer:

@@ -211,11 +211,15 @@ class Settling:
         return usage if tells_the_cost(usage, call.bound, call.price) else None
 
     def _expected_audio(self) -> Usage:
-        call, upload = self._call, self._call.upload
-        size = upload.received_bytes if upload is not None and upload.ended.is_set() else call.bound.upload_bytes
-        seen = None if self._seen_audio_us is None else min(self._seen_audio_us, call.bound.audio_us)
-        expected = self._expectation.audio_us(call.model.name, call.bound, size) if seen is None else seen
-        return Usage(0, 0, expected, has_tokens=False)
+        call, expected = self._call, self._seen_audio_us
+        if expected is None:
+            expected = self._expectation.audio_us(call.model.name, call.bound, self._upload_bytes())
+        return Usage(0, 0, min(expected, call.bound.audio_us), has_tokens=False)
+
+    def _upload_bytes(self) -> int:
+        """How large the upload is; until all of it has come, what it can be at most."""
+        upload = self._call.upload
+        return upload.received_bytes if upload is not None and upload.ended.is_set() else self._call.bound.upload_bytes
 
     def _what_was_reported(self) -> str:
         if self._usage is None:
@@ -266,7 +270,7 @@ class Settling:
         call = self._call
         if call.bound.audio_us:
             if usage.audio_us:
-                self._expectation.learn_audio(call.model.name, call.bound.upload_bytes, usage.audio_us)
+                self._expectation.learn_audio(call.model.name, self._upload_bytes(), usage.audio_us)
             return
         is_all_written = call.body.get('echo') is not True  # or it begins with what was read
         self._expectation.learn(

@@ -97,11 +97,7 @@ def test_what_a_killed_gateway_left_is_settled_by_those_that_live(
 
 
 @pytest.mark.parametrize('database_url', ['postgresql'], indirect=True)
-def test_what_is_changed_reaches_every_gateway(
-    processes: Processes, site: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-):
-    # Beside other tests a process may wait for its turn longer than what `make prove` asks for.
-    monkeypatch.setattr(changes, 'KNOWN_WITHIN', 3.0)
+def test_what_is_changed_reaches_every_gateway(processes: Processes, site: Path, database_url: str):
     assert wrong(changes.prove(processes, site, database_url, times=2, gateways=2)) == []
 
 

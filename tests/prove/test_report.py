@@ -38,8 +38,13 @@ def test_each_keeps_what_the_other_wrote(documents: tuple[Path, Path]):
         name: part for name, part in before.items() if name != 'proofs'
     }
     assert found['proofs']['seed'] == 4
+    assert [found['proofs']['runs'][lane]['seed'] for lane in ('abort', 'crash')] == [4, 3]
     assert [len(found['proofs']['lanes'][lane]) for lane in ('abort', 'crash')] == [2, 3]
     written = page.read_text()
+    headings = {lane: written.partition(f'### {lane}\n\n')[2].partition('\n')[0] for lane in ('abort', 'crash')}
+    assert headings['crash'].startswith('Of ')
+    assert headings['crash'].endswith(', seed 3.')
+    assert headings['abort'] == 'Stated: it holds.'
     assert written.partition('<!-- proofs -->')[0] == text.partition('<!-- proofs -->')[0]
     bench.report.write({'bare': before['lanes']['bare']}, rounds=1, seconds=1)
     assert json.loads(figures.read_text())['proofs'] == found['proofs']

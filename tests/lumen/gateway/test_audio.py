@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -248,6 +249,22 @@ def test_an_estimate_follows_what_the_model_server_reports(run: Run, echo_addres
     request = running.requests()[-1]
     assert request.estimated
     assert 59_000_000 < request.audio_us < 62_000_000
+
+
+def test_of_an_upload_that_did_not_say_how_large_it_is_the_true_size_is_learnt(
+    run: Run, begin: Begin, scripted: ScriptedServer
+):
+    scripted.script = Script(parts=[b'{"text": "x", "duration": 20}'])
+    running = run(small_buffer(configured(scripted.address, **HOUR)))
+    caller = begin(running, None)
+    caller.send(LARGE)
+    caller.end()
+    assert caller.answer()[0] == 200
+    scripted.script = Script(parts=[b'good morning'])
+    parts = [('model', 'm'), ('response_format', 'text'), ('file', bytes(10_000))]
+    assert post(running, *parts).status_code == 200
+    rate = 125 + 0.1 * (20_000_000 / len(LARGE) - 125)
+    assert running.requests()[-1].audio_us == math.ceil(len(form(*parts)) * rate)
 
 
 def test_audio_for_free_is_taken_by_who_has_no_coins(run: Run, echo_address: str):
