@@ -161,7 +161,7 @@ def test_of_two_that_wait_for_each_other_one_is_repeated(
         database.write_now(in_the_other_order)
         while other.pgconn.get_result() is not None:
             pass
-    assert next(calls) == 2
+    assert next(calls) >= 2  # again, if it was back before the other one had woken up
     assert [database.read_now(number, topic) for topic in 'tu'] == [8, 8]
 
 
