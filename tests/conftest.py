@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import structlog
 
 from lumen import schema
 from lumen.database import Database
@@ -75,6 +77,18 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float = 15) -> No
             return
         pause.wait(0.02)
     raise AssertionError('it did not come to be')
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Every command sets up logging for its own standard error; the next test finds it as if there had been none."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    structlog.reset_defaults()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope='session')

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from lumen.cli import command_line
@@ -65,17 +63,6 @@ def lumen(database_url: str, write_configuration: Callable[[str], Path], monkeyp
     write_configuration(CONFIGURATION)
     monkeypatch.setenv('DATABASE_URL', database_url)
     return Lumen()
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """Every command sets up logging for its own standard error; the next test finds it as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

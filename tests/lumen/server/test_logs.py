@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -28,17 +27,12 @@ class Stream(io.StringIO):
 
 
 @pytest.fixture(params=['terminal', 'json'])
-def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
+def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stream:
     """What is logged, in either rendering."""
     stream = Stream(request.param == 'terminal')
     monkeypatch.setattr('sys.stderr', stream)
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
     logs.configure()
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return stream
 
 
 def test_keys_and_passwords_do_not_reach_the_log():
