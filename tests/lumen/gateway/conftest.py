@@ -159,20 +159,34 @@ class Source:
         self.current = settings
 
 
+NO_PROBE = {'interval_seconds': '0'}
+
+
 def configured(address: str, *, pool: dict[str, str] | None = None, **model: Any) -> Settings:
-    """One priced model `m` at `address`, one that is free, one blocked, one disabled. Prices: 1 and 2 millicoins."""
+    """One priced model `m` at `address`, one that is free, one blocked, one disabled. Prices: 1 and 2 millicoins.
+
+    Endpoints are not probed unless they say so.
+    """
     priced = {
         'input_cost_per_million': '1000',
         'output_cost_per_million': '2000',
         'context_window': '8192',
         'max_output_tokens': '512',
         'endpoints': [
-            {'url': address, 'model': 'remote/name', 'api_key': 'upstream-secret', 'idle_timeout_seconds': '2'}
+            {
+                'url': address,
+                'model': 'remote/name',
+                'api_key': 'upstream-secret',
+                'idle_timeout_seconds': '2',
+                'probe': NO_PROBE,
+            }
         ],
     }
+    own = {'name': 'm', 'access': 'allowed'} | priced | model
+    own['endpoints'] = [{'probe': NO_PROBE} | endpoint for endpoint in own['endpoints']]
     return factories.settings(
         models=[
-            {'name': 'm', 'access': 'allowed'} | priced | model,
+            own,
             priced
             | {'name': 'org/free', 'access': 'allowed', 'input_cost_per_million': '0', 'output_cost_per_million': '0'},
             {'name': 'blocked', 'access': 'blocked'} | priced,

@@ -1,0 +1,129 @@
+"""What processes tell each other of endpoints that rest, through the database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import ParamSpec
+
+import structlog
+
+from lumen.database import Database
+from lumen.errors import LumenError
+from lumen.gateway.endpoints import Endpoints
+from lumen.gateway.health import HealthNotes
+from lumen.gateway.turn import Standing, Turn
+from lumen.records import breakers
+from lumen.records.breakers import Known
+from lumen.records.health import Place
+from lumen.waking import awaitable
+
+P = ParamSpec('P')
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.5
+CLAIMED_WITHIN_SECONDS = 2.0
+"""So long a trial waits for the database, and then begins without it."""
+
+LONGEST_LEASE_SECONDS = 30.0
+"""One process tries an endpoint at most for so long before another may: it may have died."""
+
+MICROSECONDS = 1_000_000
+
+
+class Telling:
+    """What this process tells the others. Nothing of it waits, but for `claimed`."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    async def claimed(self, turn: Turn, seconds: float, untried_seconds: float = 0.0) -> bool:
+        """Whether this process is the one that tries the endpoint of `turn`, within so many seconds.
+
+        While the database does not answer, each process finds out for itself.
+        """
+        standing, lease = turn.standing, min(seconds, LONGEST_LEASE_SECONDS)
+        times = int(lease * MICROSECONDS), int(untried_seconds * MICROSECONDS)
+        try:
+            asked = self._database.submit(breakers.claim, standing.model, standing.place, *times)
+            turn.claimed = await awaitable(asked, CLAIMED_WITHIN_SECONDS)
+        except (LumenError, TimeoutError, RuntimeError) as error:
+            log.warning('an endpoint is tried though the database does not answer', error=repr(error))
+            return True
+        return turn.claimed is not None
+
+    def opened(self, standing: Standing, rest_seconds: float) -> None:
+        rest_us = int(rest_seconds * MICROSECONDS)
+        self._tell(breakers.opened, standing.model, standing.place, rest_us, standing.breaker.is_down)
+
+    def closed(self, standing: Standing) -> None:
+        self._tell(breakers.closed, standing.model, standing.place)
+
+    def gave_up(self, standing: Standing, claimed: int) -> None:
+        self._tell(breakers.give_up, standing.model, standing.place, claimed)
+
+    def _tell(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            self._database.submit(call, *args, **kwargs).add_done_callback(_say_if_failed)
+        except RuntimeError:
+            return  # the database is closed: this process ends
+
+
+class Learning:
+    """What this process learns from the others, within POLL_SECONDS and the time of a read."""
+
+    def __init__(self, database: Database, endpoints: Endpoints, notes: HealthNotes):
+        self._database = database
+        self._endpoints = endpoints
+        self._notes = notes
+        self._number = -1
+        self._known: dict[Place, Known] = {}
+        self._read_at = 0.0
+        endpoints.fresh = self._fresh
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except LumenError:
+                pass  # that the database does not answer is said by who looks after keys
+            except Exception:
+                log.exception('what other processes know of endpoints cannot be read')
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def look(self) -> None:
+        """Take in what changed since the last look."""
+        found = await self._database.read(breakers.look, self._number)
+        if found is None:
+            return
+        before, self._known, self._number, self._read_at = self._known, found.known, found.number, time.monotonic()
+        standings = self._endpoints.known()
+        for place, known in found.known.items():
+            if known.healthy is not None:
+                self._notes.learn(*place, known.healthy)
+            standing, old = standings.get(place), before.get(place)
+            # What did not change may be older than what this process found out, and is on its way to tell.
+            if standing is not None and known.rests_until != (old.rests_until if old is not None else 0):
+                self._take_in(standing, known)
+
+    def _fresh(self, standing: Standing) -> None:
+        known = self._known.get((standing.model, standing.place))
+        if known is not None and known.rests_until:
+            self._take_in(standing, known)
+
+    def _take_in(self, standing: Standing, known: Known) -> None:
+        breaker, now = standing.breaker, time.monotonic()
+        if known.rest_us is not None:
+            seconds = known.rest_us / MICROSECONDS - (now - self._read_at)
+            breaker.rest(now, seconds, is_unreachable=known.is_unreachable)
+        elif breaker.rests_until:
+            breaker.answered()
+
+
+def _say_if_failed(written: Future[None]) -> None:
+    if (error := written.exception()) is not None:
+        log.error('other processes could not be told how an endpoint is', error=str(error))
