@@ -56,7 +56,7 @@ class Gateway:
         notes, telling = HealthNotes(database), Telling(database)
         endpoints = Endpoints(telling)
         self._relay = Relay(self._upstream, ledger, expectation, notes, endpoints, telling)
-        self._learning = Learning(database, endpoints, notes)
+        self._learning = Learning(database, endpoints, telling, notes)
         self._probes = Probes(configuration, self._upstream, endpoints, telling, notes)
         self._calls = Calls()
         self._rate_limits = RateLimits()

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import ParamSpec
+from typing import Any
 
 import structlog
 
@@ -19,8 +19,6 @@ from lumen.records import breakers
 from lumen.records.breakers import Known
 from lumen.records.health import Place
 from lumen.waking import awaitable
-
-P = ParamSpec('P')
 
 log = structlog.get_logger()
 
@@ -38,6 +36,8 @@ class Telling:
     """What this process tells the others. Nothing of it waits, but for `claimed`."""
 
     def __init__(self, database: Database):
+        self.told: dict[Place, Future[None]] = {}
+        """What was told last of each endpoint, which is known to the others once that is done."""
         self._database = database
 
     async def claimed(self, turn: Turn, seconds: float, untried_seconds: float = 0.0) -> bool:
@@ -57,26 +57,29 @@ class Telling:
 
     def opened(self, standing: Standing, rest_seconds: float) -> None:
         rest_us = int(rest_seconds * MICROSECONDS)
-        self._tell(breakers.opened, standing.model, standing.place, rest_us, standing.breaker.is_down)
+        self._tell(standing, breakers.opened, rest_us, standing.breaker.is_down)
 
     def closed(self, standing: Standing) -> None:
-        self._tell(breakers.closed, standing.model, standing.place)
+        self._tell(standing, breakers.closed)
 
     def gave_up(self, standing: Standing, claimed: int) -> None:
-        self._tell(breakers.give_up, standing.model, standing.place, claimed)
+        self._tell(standing, breakers.give_up, claimed)
 
-    def _tell(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _tell(self, standing: Standing, call: Callable[..., None], *what: Any) -> None:
+        place = standing.model, standing.place
         try:
-            self._database.submit(call, *args, **kwargs).add_done_callback(_say_if_failed)
+            told = self.told[place] = self._database.submit(call, *place, *what)
         except RuntimeError:
             return  # the database is closed: this process ends
+        told.add_done_callback(_say_if_failed)
 
 
 class Learning:
     """What this process learns from the others, within POLL_SECONDS and the time of a read."""
 
-    def __init__(self, database: Database, endpoints: Endpoints, notes: HealthNotes):
+    def __init__(self, database: Database, endpoints: Endpoints, telling: Telling, notes: HealthNotes):
         self._database = database
+        self._telling = telling
         self._endpoints = endpoints
         self._notes = notes
         self._number = -1
@@ -97,25 +100,33 @@ class Learning:
 
     async def look(self) -> None:
         """Take in what changed since the last look."""
+        told = dict(self._telling.told)
+        untold = {place for place, future in told.items() if not future.done()}
         found = await self._database.read(breakers.look, self._number)
         if found is None:
             return
-        before, self._known, self._number, self._read_at = self._known, found.known, found.number, time.monotonic()
-        standings = self._endpoints.known()
+        self._number, self._read_at = found.number, time.monotonic()
         for place, known in found.known.items():
-            if known.healthy is not None:
-                self._notes.learn(*place, known.healthy)
-            standing, old = standings.get(place), before.get(place)
-            # What did not change may be older than what this process found out, and is on its way to tell.
-            if standing is not None and known.rests_until != (old.rests_until if old is not None else 0):
-                self._take_in(standing, known)
+            if place in untold or self._telling.told.get(place) is not told.get(place):
+                self._number = -1  # this is from before what this process tells: look again
+            else:
+                self._take_in(place, known)
+
+    def _take_in(self, place: Place, known: Known) -> None:
+        before, self._known[place] = self._known.get(place), known
+        if known.healthy is not None:
+            self._notes.learn(*place, known.healthy)
+        if known.rests_until != (before.rests_until if before is not None else 0):
+            standing = self._endpoints.known().get(place)
+            if standing is not None:
+                self._set(standing, known)
 
     def _fresh(self, standing: Standing) -> None:
         known = self._known.get((standing.model, standing.place))
         if known is not None and known.rests_until:
-            self._take_in(standing, known)
+            self._set(standing, known)
 
-    def _take_in(self, standing: Standing, known: Known) -> None:
+    def _set(self, standing: Standing, known: Known) -> None:
         breaker, now = standing.breaker, time.monotonic()
         if known.rest_us is not None:
             seconds = known.rest_us / MICROSECONDS - (now - self._read_at)

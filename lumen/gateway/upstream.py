@@ -17,7 +17,8 @@ from lumen.gateway.http1_response import Broken
 log = structlog.get_logger()
 
 BUILTIN = 'builtin:echo'
-HEADERS = {'content-type': 'application/json', 'accept-encoding': 'identity', 'user-agent': 'lumen'}
+HEADERS = {'accept-encoding': 'identity', 'user-agent': 'lumen'}
+CONTENT = {'content-type': 'application/json'}
 
 PROBE_READS = 64
 """So many pieces of the answer to a probe are read, 64 KiB each at most."""
@@ -133,7 +134,12 @@ def _request(
     method: str = 'POST',
 ) -> http1.Request:
     """Raises ValueError for an address that is none or a value that no header can hold."""
-    headers = HEADERS | dict(more) | {name: value.get_secret_value() for name, value in own_headers}
+    headers = (
+        (CONTENT if method == 'POST' else {})
+        | HEADERS
+        | dict(more)
+        | {name: value.get_secret_value() for name, value in own_headers}
+    )
     if api_key is not None:
         headers['authorization'] = f'Bearer {api_key.get_secret_value()}'
     return http1.request(url.rstrip('/') + path if path else url, headers, secured, method=method)

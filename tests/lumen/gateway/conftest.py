@@ -73,8 +73,15 @@ class Script:
 
 
 class ScriptedServer(ThreadingHTTPServer):
+    """It answers probes with `probe_status`, and keeps their paths and headers."""
+
     daemon_threads = True
     script: Script
+    probe_status = 200
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.probed: list[tuple[str, dict[str, str]]] = []
 
     @property
     def address(self) -> str:
@@ -84,6 +91,13 @@ class ScriptedServer(ThreadingHTTPServer):
 class Scripted(BaseHTTPRequestHandler):
     server: ScriptedServer
     protocol_version = 'HTTP/1.0'
+
+    def do_GET(self) -> None:
+        self.server.probed.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        self.send_response(self.server.probe_status)
+        self.send_header('content-length', '2')
+        self.end_headers()
+        self.wfile.write(b'{}')
 
     def do_POST(self) -> None:
         script = self.server.script
