@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Script:
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """It answers probes with `probe_status`, and keeps their paths and headers."""
+    """It answers probes with `probe_status`, and keeps their paths, headers and times."""
 
     daemon_threads = True
     script: Script
@@ -82,6 +83,7 @@ class ScriptedServer(ThreadingHTTPServer):
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.probed: list[tuple[str, dict[str, str]]] = []
+        self.probed_at: list[float] = []
 
     @property
     def address(self) -> str:
@@ -93,6 +95,7 @@ class Scripted(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.0'
 
     def do_GET(self) -> None:
+        self.server.probed_at.append(time.monotonic())
         self.server.probed.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
         self.send_response(self.server.probe_status)
         self.send_header('content-length', '2')
