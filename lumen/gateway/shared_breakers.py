@@ -36,7 +36,7 @@ class Telling:
     """What this process tells the others. Nothing of it waits, but for `claimed`."""
 
     def __init__(self, database: Database):
-        self.told: dict[Place, Future[None]] = {}
+        self.told: dict[Place, Future[int | None]] = {}
         """What was told last of each endpoint, which is known to the others once that is done."""
         self._database = database
 
@@ -65,13 +65,18 @@ class Telling:
     def gave_up(self, standing: Standing, claimed: int) -> None:
         self._tell(standing, breakers.give_up, claimed)
 
-    def _tell(self, standing: Standing, call: Callable[..., None], *what: Any) -> None:
+    def _tell(self, standing: Standing, call: Callable[..., int | None], *what: Any) -> None:
         place = standing.model, standing.place
         try:
             told = self.told[place] = self._database.submit(call, *place, *what)
         except RuntimeError:
             return  # the database is closed: this process ends
         told.add_done_callback(_say_if_failed)
+
+    def has_told(self, place: Place, rests_until: int) -> bool:
+        """Whether this rest is one that this process told of."""
+        told = self.told.get(place)
+        return told is not None and told.done() and told.exception() is None and told.result() == rests_until
 
 
 class Learning:
@@ -116,7 +121,8 @@ class Learning:
         before, self._known[place] = self._known.get(place), known
         if known.healthy is not None:
             self._notes.learn(*place, known.healthy)
-        if known.rests_until != (before.rests_until if before is not None else 0):
+        is_news = known.rests_until != (before.rests_until if before is not None else 0)
+        if is_news and not self._telling.has_told(place, known.rests_until):
             standing = self._endpoints.known().get(place)
             if standing is not None:
                 self._set(standing, known)
@@ -135,6 +141,6 @@ class Learning:
             breaker.answered()
 
 
-def _say_if_failed(written: Future[None]) -> None:
+def _say_if_failed(written: Future[int | None]) -> None:
     if (error := written.exception()) is not None:
         log.error('other processes could not be told how an endpoint is', error=str(error))

@@ -60,8 +60,11 @@ def look(number: int) -> Look | None:
     )
 
 
-def opened(model: str, place: str, rest_us: int, is_unreachable: bool) -> None:
-    """Within a write: an endpoint failed repeatedly, and rests for so long from now on. A longer rest stays."""
+def opened(model: str, place: str, rest_us: int, is_unreachable: bool) -> int:
+    """Within a write: an endpoint failed repeatedly, and rests for so long from now on. A longer rest stays.
+
+    Returns until when.
+    """
     row, moment = models.EndpointHealth, now()
     with untouched():
         add(model, place)
@@ -74,6 +77,7 @@ def opened(model: str, place: str, rest_us: int, is_unreachable: bool) -> None:
             rests_until=moment + rest_us, tried_until=moment, detail=UNREACHABLE if is_unreachable else 'it failed'
         ).where(row.model == model, row.url == place, row.rests_until < moment + rest_us).execute()
         revisions.bump(revisions.HEALTH)
+    return moment + rest_us
 
 
 def closed(model: str, place: str) -> None:
