@@ -235,25 +235,34 @@ Two = tuple[str, asyncio.Event]
 async def two_machines() -> AsyncIterator[Two]:
     """127.0.0.1 and 127.0.0.2, which answer with their number: half of it at once, the rest when told."""
     proceed = asyncio.Event()
+    serving: list[asyncio.Task[None]] = []
 
-    def saying(answer: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], asyncio.Future[None]]:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
+        answer = writer.get_extra_info('sockname')[0][-1].encode()
+        try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 while True:
                     await reader.readuntil(b'\r\n\r\n{}')
                     writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n' + answer)
                     await proceed.wait()
                     writer.write(answer)
+        finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
-        return serve  # type: ignore[return-value]  # asyncio takes a coroutine function as well
-
-    first = await asyncio.start_server(saying(b'1'), '127.0.0.1', 0)
+    first = await asyncio.start_server(serve, '127.0.0.1', 0)
     port = first.sockets[0].getsockname()[1]
-    second = await asyncio.start_server(saying(b'2'), '127.0.0.2', port)
+    second = await asyncio.start_server(serve, '127.0.0.2', port)
     yield f'http://models.test:{port}/v1', proceed
     first.close()
     second.close()
+    for task in serving:
+        task.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def test_a_name_that_leads_elsewhere_is_followed_once_connections_are_old(
