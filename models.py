@@ -267,13 +267,15 @@ class Session(Table):
 
 
 class EndpointHealth(Table):
-    """What the gateways last learned about an endpoint of a model."""
+    """What gateways know of an endpoint, none while `changed_at` is 0; it rests, and is being tried, until then."""
 
     id = BigAutoField()
     model = CharField(max_length=200)
     url = CharField(max_length=500)
     healthy = BooleanField(default=True)
     changed_at = BigIntegerField()
+    rests_until = BigIntegerField(default=0)
+    tried_until = BigIntegerField(default=0)
     detail = CharField(max_length=500, default='')
 
     class Meta:

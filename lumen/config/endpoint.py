@@ -6,10 +6,11 @@ import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from lumen.config.fields import Line, Secret, ServerAddress
+from lumen.config.fields import BUILTIN, Line, Secret, ServerAddress
 from lumen.config.frozen import Frozen
 
 NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -88,6 +89,31 @@ class Tls(Frozen):
     server_name: Line | None = None
 
 
+def _below(path: str) -> str:
+    parts = urlsplit(path)
+    if parts.scheme or parts.netloc or not path or ' ' in path or not path.isascii():
+        raise ValueError('must be a path at the address of the endpoint, as in models or /health')
+    return path
+
+
+class Probe(Frozen):
+    """How it is asked whether it works: a GET of `path`, which is relative to its address (RFC 3986)."""
+
+    interval_seconds: float = Field(default=30, ge=0, le=86_400, allow_inf_nan=False)
+    path: Annotated[Line, AfterValidator(_below)] = 'models'
+    timeout_seconds: float = Field(default=5, gt=0, le=60, allow_inf_nan=False)
+
+
+class Identity(NamedTuple):
+    """What makes an endpoint another one."""
+
+    url: str
+    model: str | None
+    api_key: SecretStr | None
+    headers: tuple[tuple[str, SecretStr], ...]
+    secured: Secured | None
+
+
 class Endpoint(Frozen):
     """`model` is the name that the server knows the model by; the model's own name when left out."""
 
@@ -102,6 +128,7 @@ class Endpoint(Frozen):
     connect_timeout_seconds: float = Field(default=10, gt=0)
     first_byte_timeout_seconds: float | None = Field(default=None, gt=0)
     idle_timeout_seconds: float = Field(default=120, gt=0)
+    probe: Probe = Probe()
 
     @cached_property
     def secured(self) -> Secured | None:
@@ -114,6 +141,18 @@ class Endpoint(Frozen):
     def patience(self) -> Patience:
         """How long it may say nothing."""
         return Patience(self.first_byte_timeout_seconds or self.idle_timeout_seconds, self.idle_timeout_seconds)
+
+    @cached_property
+    def probe_url(self) -> str | None:
+        """What is asked whether it works; None where nothing is."""
+        if self.url == BUILTIN or not self.probe.interval_seconds:
+            return None
+        return urljoin(self.url.rstrip('/') + '/', self.probe.path)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Made once, for secrets are dear to hash."""
+        return Identity(self.url, self.model, self.api_key, self.own_headers, self.secured)
 
     @cached_property
     def own_headers(self) -> tuple[tuple[str, SecretStr], ...]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from lumen.coins import Price
-from lumen.config.endpoint import Endpoint
+from lumen.config.endpoint import Endpoint, Identity
 from lumen.config.fields import (
     ClientName,
     DatabaseAddress,
@@ -31,6 +31,7 @@ from lumen.config.fields import (
 )
 from lumen.config.frozen import Frozen
 from lumen.config.login import Login
+from lumen.config.places import distinct_places
 from lumen.config.serving import Api, Budget, KeyLimits, RateLimiting
 
 Access = Literal['allowed', 'blocked']
@@ -146,6 +147,12 @@ class Model(Frozen):
     def audio_price(self) -> Price:
         """What a call that sends audio costs: by its duration alone if that has a price, by its tokens otherwise."""
         return self.price if self.audio_cost_per_hour is None else Price(0, 0, self.audio_cost_per_hour)
+
+    @cached_property
+    def places(self) -> dict[Identity, str]:
+        """What the database calls each of the endpoints that are not the same."""
+        different = dict.fromkeys(endpoint.identity for endpoint in self.endpoints)
+        return dict(zip(different, distinct_places(identity.url for identity in different), strict=True))
 
 
 class GroupRule(Frozen):

@@ -1,6 +1,7 @@
 """A circuit breaker: an endpoint that failed repeatedly rests for a while, then one call finds out how it is.
 
-After Michael Nygard, *Release It!*. What rests would elsewhere be called open, the one call half-open.
+After Michael Nygard, *Release It!*. What rests would elsewhere be called open, the one call half-open. What one
+process finds out `rest` and `answered` tell the breakers of the others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ FIRST_REST_SECONDS = 1.0
 LONGEST_REST_SECONDS = 60.0
 JITTER = 0.2
 """Rests differ by so much in either direction, so that processes do not all come back at once."""
+
+
+SAME_SECONDS = 0.5
+"""A rest that ends within so much of another is the same, told by another clock."""
 
 
 class Breaker:
@@ -71,6 +76,20 @@ class Breaker:
     def gave_up(self) -> None:
         """The one that was to find out did not."""
         self._is_probed = False
+
+    def rest(self, now: float, seconds: float, *, is_unreachable: bool) -> None:
+        """Another process found that it fails. `seconds` are negative when that rest is over."""
+        until = now + max(seconds, -SAME_SECONDS)
+        if not self.rests_until or abs(self.rests_until - until) > SAME_SECONDS:
+            self._rest_seconds = max(seconds, min(LONGEST_REST_SECONDS, self._rest_seconds * 2 or FIRST_REST_SECONDS))
+        self._failures = max(self._failures, FAILURES)
+        self._unreached = UNREACHED if is_unreachable else 0
+        self.rests_until = max(self.rests_until, until)
+
+    def postpone(self, until: float) -> None:
+        """Another process finds out."""
+        self._is_probed = False
+        self.rests_until = until
 
     @property
     def is_down(self) -> bool:

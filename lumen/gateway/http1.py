@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client for model servers: POST, keep-alive, back-pressure, answers as their bytes come.
+"""A lean HTTP/1.1 client for model servers: requests, keep-alive, back-pressure, answers as their bytes come.
 
 httptools (the parser of Node.js) reads; what is here keeps connections and times. There are no redirects, cookies or
 proxies, and one retry: of a call on a kept connection that was closed before it brought a byte.
@@ -7,6 +7,7 @@ proxies, and one retry: of a call on a kept connection that was closed before it
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -23,19 +24,33 @@ MAX_IDLE = 512
 """Connections a server that are kept for later calls."""
 
 IDLE_SECONDS = 15.0
+OLDEST_SECONDS = 60.0
+"""A connection that is older takes no further call: its name is looked up anew, and may lead elsewhere by then."""
+
+DEAD_SECONDS = 30
+"""A peer whose machine says nothing for so long is gone, though nobody closed the connection."""
+
+KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, 'TCP_KEEPIDLE', None), 10),
+    (socket.IPPROTO_TCP, getattr(socket, 'TCP_KEEPINTVL', None), 5),
+    (socket.IPPROTO_TCP, getattr(socket, 'TCP_KEEPCNT', None), 4),
+)
+"""The system asks the other's system while nothing is sent: tcp(7). 10 seconds and 4 times 5 are DEAD_SECONDS."""
+
 LENGTH = b'content-length: '
 
 
 class Request(NamedTuple):
-    """What all POSTs to one address have in common."""
+    """What all requests of one kind to one address have in common."""
 
     origin: Origin
     head: bytes
     """The first lines, up to the length of the content."""
 
 
-def request(url: str, headers: Mapping[str, str], secured: Secured | None = None) -> Request:
-    """A POST to `url`, secured so if that is an https address.
+def request(url: str, headers: Mapping[str, str], secured: Secured | None = None, *, method: str = 'POST') -> Request:
+    """A request for `url`, secured so if that is an https address.
 
     Raises ValueError for an address or a header that cannot be.
     """
@@ -52,7 +67,7 @@ def request(url: str, headers: Mapping[str, str], secured: Secured | None = None
     address = f'[{name}]' if ':' in name else name
     if parts.port:
         address += f':{parts.port}'
-    head = f'POST {path} HTTP/1.1\r\nhost: {address}\r\n'
+    head = f'{method} {path} HTTP/1.1\r\nhost: {address}\r\n'
     if not head.isascii() or any(character <= ' ' or character == '\x7f' for character in path + address):
         raise ValueError('not an HTTP address')
     for field, value in headers.items():
@@ -71,7 +86,7 @@ class Client:
         self._all: set[Connection] = set()
         self._contexts = Contexts()
 
-    async def post(
+    async def ask(
         self,
         request: Request,
         content: bytes | Outgoing,
@@ -81,9 +96,9 @@ class Client:
         on_sent: Callable[[bool], None],
         is_again: bool = False,
     ) -> Response:
-        """The answer to a POST once its head is there. `on_sent` is told True when there is a connection to send it on,
-        and False when that turned out to be closed; of an upload, when all of it was sent. One that `is_again` gets a
-        new connection.
+        """The answer to a request once its head is there. `on_sent` is told True when there is a connection to send it
+        on, and False when that turned out to be closed; of an upload, when all of it was sent. One that `is_again` gets
+        a new connection.
 
         Close the response, or the connection is lost. Raises Broken or UpstreamTimeout, and what an upload raises.
         """
@@ -110,9 +125,9 @@ class Client:
 
     def _give_back(self, connection: Connection) -> None:
         """Keep a connection whose answer is complete for a later call."""
-        idle = self._idle[connection.origin]
-        if len(idle) < MAX_IDLE:
-            connection.idle_since = connection.loop.time()
+        idle, now = self._idle[connection.origin], connection.loop.time()
+        if len(idle) < MAX_IDLE and now - connection.made_at < OLDEST_SECONDS:
+            connection.idle_since = now
             idle.append(connection)
         else:
             connection.abort()
@@ -128,7 +143,9 @@ class Client:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()  # the one used last: the others may be closed when nobody needs them
-            if connection.is_open and connection.loop.time() - connection.idle_since < IDLE_SECONDS:
+            now = connection.loop.time()
+            is_fresh = now - connection.idle_since < IDLE_SECONDS and now - connection.made_at < OLDEST_SECONDS
+            if connection.is_open and is_fresh:
                 self._close_old(idle)
                 return connection
             connection.abort()
@@ -154,6 +171,7 @@ class Client:
             raise ConnectTimeout from None
         except (OSError, UnicodeError) as error:
             raise Unreachable(str(error)) from None
+        _notice_when_gone(connection)
         self._all.add(connection)
         return connection
 
@@ -163,6 +181,17 @@ def _head(request: Request, content: bytes | Outgoing) -> bytes:
     if length is None:
         return request.head.removesuffix(LENGTH) + b'transfer-encoding: chunked\r\n\r\n'
     return b'%b%d\r\n\r\n' % (request.head, length)
+
+
+def _notice_when_gone(connection: Connection) -> None:
+    """Have the system find out when the other end is gone that never said so, and what is sent is not received."""
+    if (own := connection.own_socket) is None:
+        return
+    for level, option, value in KEEPALIVE:
+        if option is not None:
+            own.setsockopt(level, option, value)
+    if (option := getattr(socket, 'TCP_USER_TIMEOUT', None)) is not None:
+        own.setsockopt(socket.IPPROTO_TCP, option, DEAD_SECONDS * 1000)
 
 
 async def _ask(

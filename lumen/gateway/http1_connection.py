@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.is_open = False
         self.has_answered = False
+        self.made_at = loop.time()
         self.idle_since = 0.0
         self._on_free = on_free
         self._on_lost = on_lost
@@ -47,6 +49,12 @@ class Connection(asyncio.Protocol):
         self._looks_at = 0.0
         self.may_write: asyncio.Event | None = None
         """Only while the server does not take what is written."""
+
+    @property
+    def own_socket(self) -> socket.socket | None:
+        """Its socket, for options only."""
+        found: socket.socket | None = self._transport.get_extra_info('socket')
+        return found
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # of TCP or TLS: both read and write

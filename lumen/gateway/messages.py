@@ -12,7 +12,7 @@ from lumen.config.settings import Model
 from lumen.errors import Invalid, LumenError
 from lumen.gateway import bounds, checks
 from lumen.gateway.bounds import TOKENS_PER_MESSAGE, TOKENS_PER_TOOL, Bound
-from lumen.gateway.usage import Usage, bytes_of, is_count
+from lumen.gateway.usage import Usage, bytes_of, is_count, is_error
 
 ELSEWHERE = ('mcp_servers', 'container')
 """Fields with which the server calls what is not in the request, besides those that are so in every call."""
@@ -136,7 +136,7 @@ def generated(found: dict[str, Any]) -> int:
 
 
 def has_failed(found: dict[str, Any]) -> bool:
-    return found.get('type') == 'error'
+    return found.get('type') == 'error' or is_error(found)
 
 
 def is_last(event: dict[str, Any]) -> bool:

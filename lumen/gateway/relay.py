@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from lumen.errors import Invalid
 from lumen.gateway import json_text, retries
 from lumen.gateway.admission import Call
 from lumen.gateway.body import Disconnected
-from lumen.gateway.endpoints import Endpoints, Fleet, Standing, Turn
+from lumen.gateway.endpoints import Endpoints, Fleet
 from lumen.gateway.errors import (
     PoolExhausted,
     Refused,
@@ -27,7 +27,9 @@ from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.remarks import Remarks
 from lumen.gateway.settling import Settling
+from lumen.gateway.shared_breakers import POLL_SECONDS, Telling
 from lumen.gateway.stream import Stream
+from lumen.gateway.turn import Standing, Turn
 from lumen.gateway.upstream import Answer, Upstream
 from lumen.ledger import Ledger
 
@@ -50,12 +52,14 @@ class Relay:
         expectation: Expectation,
         health: HealthNotes,
         endpoints: Endpoints,
+        telling: Telling,
     ):
         self._upstream = upstream
         self._health = health
         self._ledger = ledger
         self._expectation = expectation
         self._endpoints = endpoints
+        self._telling = telling
         self._remarks = Remarks()
         self._random = Random()  # noqa: S311 - it only spreads retries
 
@@ -104,6 +108,8 @@ class Relay:
         fleet = self._endpoints.of(call.model)
         fleet.budget.earn()
         turn = fleet.turn()
+        if turn is not None and turn.is_trial:
+            turn = await self._claimed(turn, fleet)
         if turn is None:
             raise fleet.why_not()
         asked: dict[Standing, float | None] = {}
@@ -125,7 +131,7 @@ class Relay:
                 is_over = settling.has_begun or not error.may_be_repeated or not call.can_be_sent_again
                 if is_over or not retries_left:
                     raise
-                again = self._again(fleet, asked)
+                again = await self._again(fleet, asked)
                 if again is None:
                     raise
                 settling.failed(error)
@@ -133,9 +139,27 @@ class Relay:
                 turn.end()
             turn, pause = again
 
-    def _again(self, fleet: Fleet, asked: dict[Standing, float | None]) -> tuple[Turn, float] | None:
+    async def _claimed(self, turn: Turn, fleet: Fleet, asked: Collection[Standing] = ()) -> Turn | None:
+        """`turn`, or the next if another process tries that endpoint already: of all processes only one does."""
+        found: Turn | None = turn
+        while found is not None and found.is_trial:
+            endpoint, is_mine = found.endpoint, False
+            try:
+                seconds = endpoint.connect_timeout_seconds + endpoint.patience.first
+                is_mine = await self._telling.claimed(found, seconds)
+            finally:
+                if not is_mine:
+                    found.denied(POLL_SECONDS)
+            if is_mine:
+                break
+            found = fleet.turn(asked)
+        return found
+
+    async def _again(self, fleet: Fleet, asked: dict[Standing, float | None]) -> tuple[Turn, float] | None:
         """Where a call goes that failed at the endpoints `asked`, and after how many seconds; None if it does not."""
         turn = fleet.turn(asked)
+        if turn is not None and turn.is_trial:
+            turn = await self._claimed(turn, fleet, asked)
         if turn is None:
             return None
         is_new = turn.standing not in asked
@@ -148,7 +172,7 @@ class Relay:
     async def _ask(self, call: Call, turn: Turn, settling: Settling, exchange: Exchange, *, is_again: bool) -> None:
         """One try. Raises UpstreamError when it failed, also after the caller was told within the stream."""
         endpoint = turn.endpoint
-        settling.asks(endpoint)
+        settling.asks(endpoint, turn.standing.place)
         answer = await self._upstream.post(
             endpoint,
             call.operation.path,

@@ -12,7 +12,7 @@ from lumen.config.settings import Model
 from lumen.errors import Invalid, LumenError
 from lumen.gateway import bounds, checks, content_parts
 from lumen.gateway.bounds import TOKENS_PER_MESSAGE, TOKENS_PER_TOOL, Bound
-from lumen.gateway.usage import Usage, bytes_of, is_count
+from lumen.gateway.usage import Usage, bytes_of, is_count, is_error
 
 STATEFUL = ('prompt',)
 """What stands for something that only the model server has, besides what is so in every call."""
@@ -95,7 +95,7 @@ def generated(found: dict[str, Any]) -> int:
 
 
 def has_failed(found: dict[str, Any]) -> bool:
-    return found.get('type') in FAILED or found.get('status') == 'failed'
+    return found.get('type') in FAILED or found.get('status') == 'failed' or is_error(found)
 
 
 def is_last(event: dict[str, Any]) -> bool:

@@ -30,8 +30,10 @@ from lumen.gateway.expectation import Expectation
 from lumen.gateway.health import HealthNotes
 from lumen.gateway.idempotency import Repeats
 from lumen.gateway.operations import Operation, route_of
+from lumen.gateway.probes import Probes
 from lumen.gateway.rate_limits import RateLimits
 from lumen.gateway.relay import Relay
+from lumen.gateway.shared_breakers import Learning, Telling
 from lumen.gateway.upload import Upload
 from lumen.gateway.upstream import Upstream
 from lumen.identity.keys import KeyIdentity
@@ -62,7 +64,11 @@ class Gateway:
         self._upstream = Upstream()
         self._authenticator = Authenticator(database, key_secret)
         self._admission = Admission(ledger, expectation)
-        self._relay = Relay(self._upstream, ledger, expectation, HealthNotes(database), Endpoints())
+        notes, telling = HealthNotes(database), Telling(database)
+        endpoints = Endpoints(telling)
+        self._relay = Relay(self._upstream, ledger, expectation, notes, endpoints, telling)
+        self._learning = Learning(database, endpoints, telling, notes)
+        self._probes = Probes(configuration, self._upstream, endpoints, telling, notes)
         self._calls = Calls()
         self._rate_limits = RateLimits()
         self._repeats = Repeats(database)
@@ -72,7 +78,8 @@ class Gateway:
 
     async def start(self) -> None:
         await self._upstream.start()
-        self._watching = [asyncio.create_task(each.watch()) for each in (self._authenticator, self._repeats)]
+        watches = self._authenticator, self._repeats, self._learning, self._probes
+        self._watching = [asyncio.create_task(each.watch()) for each in watches]
 
     def finish(self, grace_seconds: float) -> None:
         """Refuse new calls and those that wait for coins. Calls in flight may finish, for at most `grace_seconds`; what

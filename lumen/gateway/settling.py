@@ -51,7 +51,7 @@ class Settling:
         self._was_sent = False
         self._is_text = False
         self._seen_audio_us: int | None = None
-        self._url = ''
+        self._url = self._place = ''
         self._answered_by: tuple[str, Price] | None = None
         self._call = call
         self._ledger = ledger
@@ -66,9 +66,10 @@ class Settling:
         self._paid_bytes = self._bytes_paid()
         self._is_at_the_limit = False
 
-    def asks(self, endpoint: Endpoint) -> None:
-        """Note whom the call goes to now."""
+    def asks(self, endpoint: Endpoint, place: str) -> None:
+        """Note whom the call goes to now, and what the database calls that."""
         self._url = endpoint.url
+        self._place = place
 
     def goes_to(self, call: Call) -> None:
         """Note that the call goes to another model."""
@@ -83,7 +84,7 @@ class Settling:
         self._was_sent = False
         self.sees_output = self._call.streamed
         if self._url:
-            self._health.saw(self._call.model.name, self._url, outcome_of(error, 'upstream_error'), error.status)
+            self._health.saw(self._call.model.name, self._place, outcome_of(error, 'upstream_error'), error.status)
 
     @property
     def has_begun(self) -> bool:
@@ -179,7 +180,7 @@ class Settling:
             if self._uses is not None:
                 self._uses(usage.input_tokens + usage.output_tokens)
             if self._url:  # somebody was asked
-                self._health.saw(self._call.model.name, self._url, outcome, status)
+                self._health.saw(self._call.model.name, self._place, outcome, status)
             if outcome not in ANSWERED:
                 self._note(outcome, status, usage)
         return self._settled

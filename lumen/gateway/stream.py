@@ -19,6 +19,9 @@ from lumen.gateway.upstream import Answer
 from lumen.gateway.usage import Usage
 
 DONE = '[DONE]'
+ERROR = 'error'
+"""The name of an event that tells of one, whatever it holds, in the shape of Anthropic and of others."""
+
 MARKS = tuple(map(re.compile, (rb'\[DONE\]', rb'"error"', rb'"usage"\s*:(?!\s*null)', rb'\\u00[2-7]')))
 """An event with none of them in it says nothing that Lumen acts upon; it only has text. The last is a letter that is
 written as a number, which may be one of the others.
@@ -145,10 +148,11 @@ class Stream:
     def _read(self, event: Event) -> bytes:
         """Note what the event says of usage; return it without what the caller did not ask for."""
         chunk, operation = _chunk(event), self._call.operation
+        has_failed = event.name == ERROR or (chunk is not None and operation.has_failed(chunk))
+        if has_failed and not self.is_complete:
+            raise UpstreamError('The model server reported an error in its stream.')
         if chunk is None:
             return event.raw
-        if not self.is_complete and operation.has_failed(chunk):
-            raise UpstreamError('The model server reported an error in its stream.')
         if not self._has_ended:
             self._settling.generated(operation.generated(chunk))
             self._has_ended = self._is_last is not None and self._is_last(chunk)

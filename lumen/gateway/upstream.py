@@ -1,4 +1,4 @@
-"""Calling a model server: one POST, its status and headers, its bytes as they come."""
+"""Calling a model server: one POST, its status and headers, its bytes as they come. Or asking whether it works."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 from pydantic import SecretStr
 
-from lumen.config.endpoint import Endpoint, Secured
+from lumen.config.endpoint import Endpoint, Patience, Secured
 from lumen.gateway import http1
 from lumen.gateway.builtin import BuiltinServer
 from lumen.gateway.http1_response import Broken
@@ -18,7 +18,11 @@ from lumen.gateway.upload import Outgoing
 log = structlog.get_logger()
 
 BUILTIN = 'builtin:echo'
-HEADERS = {'content-type': 'application/json', 'accept-encoding': 'identity', 'user-agent': 'lumen'}
+HEADERS = {'accept-encoding': 'identity', 'user-agent': 'lumen'}
+CONTENT = {'content-type': 'application/json'}
+
+PROBE_READS = 64
+"""So many pieces of the answer to a probe are read, 64 KiB each at most."""
 
 
 class Answer(Protocol):
@@ -89,7 +93,7 @@ class Upstream:
         except ValueError:
             log.error('an endpoint cannot be asked: its address, its key or a header is no valid one')
             raise Broken from None
-        return await self._client.post(
+        return await self._client.ask(
             request,
             content,
             connect_seconds=endpoint.connect_timeout_seconds,
@@ -97,6 +101,31 @@ class Upstream:
             on_sent=on_sent,
             is_again=is_again,
         )
+
+    async def probe(self, endpoint: Endpoint, url: str) -> int:
+        """The status with which the endpoint answers a GET of `url`, over a new connection. Raises UpstreamError."""
+        if self._client is None:
+            raise RuntimeError('not started')
+        try:
+            request = _request(url, '', endpoint.api_key, endpoint.own_headers, (), endpoint.secured, method='GET')
+        except ValueError:
+            raise Broken from None
+        seconds = endpoint.probe.timeout_seconds
+        answer = await self._client.ask(
+            request,
+            b'',
+            connect_seconds=min(seconds, endpoint.connect_timeout_seconds),
+            patience=Patience(seconds, seconds),
+            on_sent=lambda was_sent: None,
+            is_again=True,
+        )
+        try:
+            for _ in range(PROBE_READS):  # to its end if that is near, or the connection is broken off
+                if await answer.read() is None:
+                    break
+            return answer.status
+        finally:
+            answer.close()
 
 
 @lru_cache(maxsize=4096)
@@ -107,9 +136,16 @@ def _request(
     own_headers: tuple[tuple[str, SecretStr], ...],
     more: tuple[tuple[str, str], ...],
     secured: Secured | None,
+    *,
+    method: str = 'POST',
 ) -> http1.Request:
     """Raises ValueError for an address that is none or a value that no header can hold."""
-    headers = HEADERS | dict(more) | {name: value.get_secret_value() for name, value in own_headers}
+    headers = (
+        (CONTENT if method == 'POST' else {})
+        | HEADERS
+        | dict(more)
+        | {name: value.get_secret_value() for name, value in own_headers}
+    )
     if api_key is not None:
         headers['authorization'] = f'Bearer {api_key.get_secret_value()}'
-    return http1.request(url.rstrip('/') + path, headers, secured)
+    return http1.request(url.rstrip('/') + path if path else url, headers, secured, method=method)

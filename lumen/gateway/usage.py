@@ -85,8 +85,9 @@ def reported_input(answer: dict[str, Any], before: Usage | None = None) -> Usage
 
 
 def is_error(answer: dict[str, Any]) -> bool:
-    """Whether an answer or a chunk is nothing but the report of an error."""
-    return bool(answer.get('error')) and not answer.get('choices') and not answer.get('data')
+    """Whether an answer or a chunk is nothing but the report of an error, in OpenAI's shape or that of older vLLM."""
+    is_told = bool(answer.get('error')) or answer.get('object') == 'error'
+    return is_told and not answer.get('choices') and not answer.get('data')
 
 
 def is_nonsense(found: Usage, bound: Bound, model: Model) -> bool:

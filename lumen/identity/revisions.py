@@ -6,6 +6,7 @@ import models
 
 KEYS = 'keys'
 ACCOUNTS = 'accounts'
+HEALTH = 'health'
 
 
 def bump(topic: str) -> None:
@@ -15,6 +16,13 @@ def bump(topic: str) -> None:
     ).execute()
 
 
+def number(topic: str) -> int:
+    """Within a read: how often something of `topic` changed."""
+    row = models.Revision.get_or_none(models.Revision.topic == topic)
+    return 0 if row is None else int(row.number)
+
+
 def numbers() -> dict[str, int]:
-    """Within a read: the present number of every topic that ever changed."""
-    return {row.topic: row.number for row in models.Revision.select()}
+    """Within a read: the present number of every topic that decides what a key opens, if it ever changed."""
+    row = models.Revision
+    return {found.topic: found.number for found in row.select().where(row.topic.in_((KEYS, ACCOUNTS)))}

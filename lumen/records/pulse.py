@@ -11,7 +11,8 @@ from peewee import fn
 
 from lumen.database import tuples
 from lumen.identity.permissions import Actor
-from models import Account, AuditEvent, Manager, Request
+from lumen.identity.revisions import HEALTH
+from models import Account, AuditEvent, Manager, Request, Revision
 
 Pulse = tuple[Any, ...]
 """To be compared, not to be read."""
@@ -24,7 +25,9 @@ def pulse_of_clients() -> Pulse:
 
 
 def pulse_of_client(actor: Actor, client_id: int) -> Pulse:
-    """Within a read. Changes with every call, with whatever is done to the client, and with the actor's role."""
+    """Within a read. Changes with every call, with whatever is done to the client, with the actor's role, and when a
+    model server fails or answers again.
+    """
     managers = Manager.client == client_id
     query = Account.select(
         Account.active,
@@ -33,5 +36,6 @@ def pulse_of_client(actor: Actor, client_id: int) -> Pulse:
         Account.held,
         Manager.select(Manager.id).where(managers, Manager.user == actor.account_id),
         AuditEvent.select(fn.max(AuditEvent.id)).where(AuditEvent.account == client_id),
+        Revision.select(Revision.number).where(Revision.topic == HEALTH),
     ).where(Account.id == client_id)
     return next(iter(tuples(query)), ())

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,8 +79,16 @@ class Script:
 
 
 class ScriptedServer(ThreadingHTTPServer):
+    """It answers probes with `probe_status`, and keeps their paths, headers and times."""
+
     daemon_threads = True
     script: Script
+    probe_status = 200
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.probed: list[tuple[str, dict[str, str]]] = []
+        self.probed_at: list[float] = []
 
     @property
     def address(self) -> str:
@@ -89,6 +98,14 @@ class ScriptedServer(ThreadingHTTPServer):
 class Scripted(BaseHTTPRequestHandler):
     server: ScriptedServer
     protocol_version = 'HTTP/1.0'
+
+    def do_GET(self) -> None:
+        self.server.probed_at.append(time.monotonic())
+        self.server.probed.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        self.send_response(self.server.probe_status)
+        self.send_header('content-length', '2')
+        self.end_headers()
+        self.wfile.write(b'{}')
 
     def do_POST(self) -> None:
         script = self.server.script
@@ -193,20 +210,34 @@ class Source:
         self.current = settings
 
 
+NO_PROBE = {'interval_seconds': '0'}
+
+
 def configured(address: str, *, pool: dict[str, str] | None = None, **model: Any) -> Settings:
-    """One priced model `m` at `address`, one that is free, one blocked, one disabled. Prices: 1 and 2 millicoins."""
+    """One priced model `m` at `address`, one that is free, one blocked, one disabled. Prices: 1 and 2 millicoins.
+
+    Endpoints are not probed unless they say so.
+    """
     priced = {
         'input_cost_per_million': '1000',
         'output_cost_per_million': '2000',
         'context_window': '8192',
         'max_output_tokens': '512',
         'endpoints': [
-            {'url': address, 'model': 'remote/name', 'api_key': 'upstream-secret', 'idle_timeout_seconds': '2'}
+            {
+                'url': address,
+                'model': 'remote/name',
+                'api_key': 'upstream-secret',
+                'idle_timeout_seconds': '2',
+                'probe': NO_PROBE,
+            }
         ],
     }
+    own = {'name': 'm', 'access': 'allowed'} | priced | model
+    own['endpoints'] = [{'probe': NO_PROBE} | endpoint for endpoint in own['endpoints']]
     return factories.settings(
         models=[
-            {'name': 'm', 'access': 'allowed'} | priced | model,
+            own,
             priced
             | {'name': 'org/free', 'access': 'allowed', 'input_cost_per_million': '0', 'output_cost_per_million': '0'},
             {'name': 'blocked', 'access': 'blocked'} | priced,

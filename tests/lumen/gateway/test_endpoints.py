@@ -12,8 +12,9 @@ import httpx2
 import pytest
 
 from lumen.config.settings import Model, Settings
-from lumen.gateway.endpoints import Endpoints, Turn
+from lumen.gateway.endpoints import Endpoints
 from lumen.gateway.errors import ConnectTimeout, Refused, UpstreamError
+from lumen.gateway.turn import Turn
 from tests.lumen.gateway.conftest import Running, Script, ScriptedServer, configured, wait_until
 
 Run = Callable[[Settings], Running]

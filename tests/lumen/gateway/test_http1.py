@@ -52,7 +52,7 @@ async def client() -> AsyncIterator[Client]:
 async def post(client: Client, url: str, content: bytes = b'{}', *, idle: float = 5, first: float = 0) -> Response:
     headers = {'content-type': 'application/json'}
     asked = http1.request(url, headers)
-    return await client.post(
+    return await client.ask(
         asked, content, connect_seconds=5, patience=Patience(first or idle, idle), on_sent=lambda was_sent: None
     )
 

@@ -111,17 +111,20 @@ def test_a_server_is_trusted_by_the_authority_that_the_file_names(
     run: Run, serve: Callable[..., str], authority: Authority, tmp_path: Path
 ):
     url = serve()
-    assert call(run(secured(url, ca_file=authority.file))).status_code == 200
+    running = run(secured(url, ca_file=authority.file))
+    assert call(running).status_code == 200
     for other in (secured(url), secured(url, ca_file=Authority(tmp_path, 'theirs').file)):
-        answer = call(run(other))
+        running.source.current = other
+        answer = call(running)
         assert (answer.status_code, answer.json()['error']['code']) == (502, 'upstream_error')
 
 
 def test_a_certificate_must_be_for_the_name(run: Run, serve: Callable[..., str], authority: Authority):
     url = serve('models.example.org')
-    assert call(run(secured(url, ca_file=authority.file))).status_code == 502
-    named = secured(url, ca_file=authority.file, server_name='models.example.org')
-    assert call(run(named)).status_code == 200
+    running = run(secured(url, ca_file=authority.file))
+    assert call(running).status_code == 502
+    running.source.current = secured(url, ca_file=authority.file, server_name='models.example.org')
+    assert call(running).status_code == 200
 
 
 def test_a_server_that_asks_for_a_certificate_gets_it(run: Run, serve: Callable[..., str], authority: Authority):

@@ -2,6 +2,7 @@ from lumen.database import Database
 from lumen.identity.keys import create_key, revoke_key
 from lumen.identity.permissions import COMMAND_LINE
 from lumen.ledger.operations import place, settle
+from lumen.records import health
 from lumen.records.clients import set_active
 from lumen.records.managers import add_manager, remove_manager
 from lumen.records.pulse import pulse_of_client
@@ -41,6 +42,7 @@ def test_the_pulse_tells_every_change_and_nothing_else(database: Database):
         lambda: act(remove_manager, client_id, manager.account_id),
         lambda: act(add_manager, client_id, 'max@example.org'),
         lambda: act(remove_manager, client_id, second.account_id),
+        lambda: database.write_now(health.note, 'm', 'http://one.example.org/v1', False, 'timeout 504'),
     ]
     before = felt()
     for change in changes:
