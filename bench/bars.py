@@ -21,6 +21,7 @@ LANE = 'the lane'
 MEETS: Mapping[str, Callable[[float, float], bool]] = {'≥': operator.ge, '≤': operator.le, '<': operator.lt}
 MINIMAL, DIRECT, ALONE, LITELLM = 'minimal relay', 'direct', 'gateway alone', 'LiteLLM'
 KEYS = ('1 keys', '1,000 keys', '100,000 keys')
+ONE_WORKER = ('1 worker, 1 account', '1 worker, 10,000 accounts')
 PAGES = ('with the pages', 'with 5 pages open')
 
 
@@ -86,6 +87,8 @@ def _bars() -> Iterator[Bar]:
         yield Bar('governed', KEYS_KEPT, '≥', 0.9, KEYS[2:], fewer, (1, 32, 128), answer)
     yield Bar('embedded', CALLS, '≥', 0.8, PAGES, ALONE, (32,))
     yield Bar('embedded', P99, '≤', 2, PAGES, ALONE, (32,))
+    for answer in answers:
+        yield Bar('scale', CALLS, '≥', 0.35, ONE_WORKER, MINIMAL, (128,), answer)
     for base in (DIRECT, MINIMAL):
         yield Bar('streams', FIRST_BYTE_P50_ADDED, '<', 2, ('lumen',), base, (400,), 'stream')
         yield Bar('streams', FIRST_BYTE_P99_ADDED, '<', 20, ('lumen',), base, (400,), 'stream')

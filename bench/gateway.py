@@ -1,6 +1,6 @@
 """What Lumen's gateway costs, beside what does none of its work: `make bench`.
 
-    python -m bench.gateway [--rounds 5] [--seconds 2] [--lanes bare,governed,embedded,streams,peers]
+    python -m bench.gateway [--rounds 5] [--seconds 2] [--lanes bare,governed,embedded,scale,streams,peers]
                             [--litellm PROGRAM] [--portkey PACKAGE]
 
 The gateway has one processor, the model server and the load generator have the other. What is compared takes turns in
@@ -17,55 +17,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench import bars, litellm, nginx, peers, portkey, report
 from bench.installation import LIMITED, Installation
-from bench.processes import BESIDE, Processes, Running, free_port
+from bench.lane import Lane, Target
+from bench.processes import BESIDE, BOTH, MEASURED, Processes, cpu_seconds, family, free_port
+from prove import postgresql
 
 CHUNKS = 50
 STREAMS, CHUNK_MS = 400, 20
 KEYS = (1, 1_000, 100_000)
 PAGES = 5
+WORKERS = (1, 2, 4)
+ACCOUNTS = {'1 account': 1, '10,000 accounts': 10_000}
 WARM_SECONDS = 0.3
 MESSAGE = {'model': 'bench', 'messages': [{'role': 'user', 'content': 'What is six times seven?'}]}
 ANYBODY = 'sk_nobody'
 CALLED = '/v1/chat/completions'
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is measured, and the file with the keys to call it with. `running` is the process whose CPU counts.
-
-    `head` is a file with more lines for the head of each call.
-    """
-
-    name: str
-    port: int
-    keys: Path
-    running: Running | None
-    head: Path | None = None
-
-
-@dataclass(slots=True)
-class Lane:
-    """Which targets take turns, at which numbers of connections, whole answers and streams."""
-
-    name: str
-    targets: list[Target]
-    connections: tuple[int, ...]
-    longer: int = 1
-    """How much longer its rounds are."""
-
-    bodies: tuple[str, ...] = ('whole', 'stream')
-    spread: float = 0
-    """Over so many seconds its connections begin, one after the other."""
-
-    missing: dict[str, str] = field(default_factory=dict)
-    """Why what belongs here too is not measured, by its name."""
 
 
 class Bench:
@@ -97,22 +70,25 @@ class Bench:
             'bare': self._bare,
             'governed': self._governed,
             'embedded': self._embedded,
+            'scale': self._scale,
             'streams': self._streams,
             'peers': self._peers,
         }
         lane = makers[name]()
-        try:
-            yield lane
-        finally:
-            for target in lane.targets:
-                if target.running is not None:
-                    self._processes.stop(target.running)
+        with lane.server:
+            try:
+                yield lane
+            finally:
+                for target in lane.targets:
+                    if target.running is not None:
+                        self._processes.stop(target.running)
 
     def measure(
         self, target: Target, connections: int, body: str, seconds: float, spread: float = 0
     ) -> dict[str, float]:
         """One round of one target."""
         before = target.running.cpu_seconds() if target.running else 0.0
+        database_before = cpu_seconds(target.database) if target.database else 0.0
         warm = WARM_SECONDS + spread
         command = [self.load, target.port, connections, warm, seconds, self._directory / body, target.keys, spread]
         command += [CALLED, target.head] if target.head else []
@@ -120,7 +96,11 @@ class Bench:
         if found['failures'] or found['ok'] != found['calls']:
             raise SystemExit(f'{target.name} failed: {found}')
         cpu = (target.running.cpu_seconds() if target.running else 0.0) - before
-        return {
+        figures = {}
+        if target.database:
+            database_cpu = cpu_seconds(target.database) - database_before
+            figures[report.DATABASE] = database_cpu / max(1, found['total']) * 1e6
+        return figures | {
             'calls_per_second': found['calls'] / seconds,
             'p50_us': found['p50'],
             'p99_us': found['p99'],
@@ -167,6 +147,18 @@ class Bench:
         command = [sys.executable, '-m', 'bench.open_pages', port, f'http://127.0.0.1:{target.port}', PAGES, '/clients']
         self._processes.start(command, port, on=BESIDE, environment=os.environ | {'COOKIE': cookie})
         return target
+
+    def _scale(self) -> Lane:
+        """Gateways on PostgreSQL, which has the processor of the load. Several of them have both processors."""
+        lane = Lane('scale', [self._minimal(self._upstream)], (128,))
+        server = lane.server.enter_context(postgresql.serving())
+        for pid in family(server.pid):
+            os.sched_setaffinity(pid, self._processes.processors(BESIDE))
+        for workers, (accounts, keys) in product(WORKERS, ACCOUNTS.items()):
+            name = f'{workers} worker{"s" * (workers > 1)}, {accounts}'
+            target = self.lumen(name, keys, self._upstream, database_url=server.new_database(), workers=workers)
+            lane.targets.append(replace(target, database=server.pid))
+        return lane
 
     def _streams(self) -> Lane:
         upstream = self.model(CHUNK_MS)
@@ -218,14 +210,24 @@ class Bench:
     def _place(self, name: str, upstream: int) -> Path:
         return self._directory / f'{name}-{upstream}'.replace(' ', '-')
 
-    def lumen(self, name: str, keys: int, upstream: int, role: str = 'gateway') -> Target:
-        installation = Installation(self._place(name, upstream), upstream, more=LIMITED)
+    def lumen(
+        self,
+        name: str,
+        keys: int,
+        upstream: int,
+        role: str = 'gateway',
+        *,
+        database_url: str = '',
+        workers: int = 1,
+    ) -> Target:
+        installation = Installation(self._place(name, upstream), upstream, database_url, more=LIMITED)
         path = installation.fill(keys)
         port = free_port()
-        command = installation.serve(port, role)
-        running = self._processes.start(command, port, environment=installation.environment, path='/readyz')
-        if keys > 1:  # each key once, so that all are known
-            seconds = keys / 800
+        command = installation.serve(port, role, workers)
+        on = MEASURED if workers == 1 else BOTH
+        running = self._processes.start(command, port, on=on, environment=installation.environment, path='/readyz')
+        if keys > 1:  # each key once, so that all are known; a worker knows most when each was seen twice as often
+            seconds = keys / 800 * (1 if workers == 1 else 2 * workers)
             self._processes.run([self.load, port, 32, 0, seconds, self._directory / 'whole', path])
         return Target(name, port, path, running)
 
@@ -234,7 +236,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=float, default=2)
-    parser.add_argument('--lanes', default='bare,governed,embedded,streams,peers')
+    parser.add_argument('--lanes', default=','.join(report.BASE))
     parser.add_argument('--litellm', default='', help='where LiteLLM is installed, if not on the PATH')
     parser.add_argument('--portkey', default='', help='the folder of its package, `…/node_modules/@portkey-ai/gateway`')
     arguments = parser.parse_args()

@@ -63,9 +63,10 @@ class Installation:
     def environment(self) -> Mapping[str, str]:
         return os.environ | {'LUMEN_CONFIG': str(self.configuration), 'DATABASE_URL': self.database_url}
 
-    def serve(self, port: int, role: str) -> list[str]:
+    def serve(self, port: int, role: str, workers: int = 1) -> list[str]:
         """The command that serves it."""
-        return [sys.executable, '-m', 'app', 'serve', '--port', str(port), '--role', role]
+        command = [sys.executable, '-m', 'app', 'serve', '--port', str(port), '--role', role]
+        return command + ['--workers', str(workers)] * (workers > 1)
 
     def fill(self, count: int) -> Path:
         """Make `count` clients with a key each; return the file with the keys."""

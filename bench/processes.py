@@ -11,13 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 HERE = Path(__file__).parent
-MEASURED, BESIDE = 0, 1
-"""Which of the processors that we may use is for what is measured, and which for all else."""
+MEASURED, BESIDE, BOTH = (0,), (1,), (0, 1)
+"""Which of the processors that we may use are for what is measured, and which for all else."""
 READY_SECONDS = 90
 TICKS = os.sysconf('SC_CLK_TCK')
 
@@ -29,18 +30,13 @@ class Running:
     process: subprocess.Popen[bytes]
     port: int
 
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
     def cpu_seconds(self) -> float:
         """The processor time that it and its children took so far."""
-        pids, found = [self.process.pid], 0.0
-        for pid in pids:
-            children = Path(f'/proc/{pid}/task/{pid}/children')
-            try:
-                fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-                pids += map(int, children.read_text().split())
-            except OSError:
-                continue
-            found += (int(fields[11]) + int(fields[12])) / TICKS
-        return found
+        return cpu_seconds(self.pid)
 
     def memory_mb(self) -> float:
         """Its resident memory."""
@@ -68,6 +64,10 @@ class Processes:
         while self._running:
             self.stop(self._running[-1])
 
+    def processors(self, on: Sequence[int]) -> set[int]:
+        """What the system calls them."""
+        return {self._processors[number] for number in on}
+
     def build(self, name: str, *options: str, folder: Path = HERE) -> Path:
         """The program of a C source in `folder`. Raises SystemExit without a compiler."""
         found = compiler()
@@ -82,20 +82,20 @@ class Processes:
         command: Sequence[str | Path | int],
         port: int,
         *,
-        on: int = MEASURED,
+        on: Sequence[int] = MEASURED,
         environment: Mapping[str, str] | None = None,
         path: str = '',
         log: str = 'bench',
     ) -> Running:
         """Start a command that listens on `port`, pinned; return when it does (and `path` answers 200)."""
-        processor = self._processors[on]
+        processors = self.processors(on)
         with (self.directory / f'{log}.log').open('ab') as output:
             process = subprocess.Popen(
                 [str(word) for word in command],
                 stdout=output,
                 stderr=output,
                 env=dict(os.environ if environment is None else environment),
-                preexec_fn=lambda: os.sched_setaffinity(0, {processor}),
+                preexec_fn=lambda: os.sched_setaffinity(0, processors),
             )
         running = Running(process, port)
         self._running.append(running)
@@ -114,13 +114,13 @@ class Processes:
 
     def run(self, command: Sequence[str | Path | int | float]) -> str:
         """What a command beside the measured ones prints."""
-        processor = self._processors[BESIDE]
+        processors = self.processors(BESIDE)
         return subprocess.run(
             [str(word) for word in command],
             stdout=subprocess.PIPE,
             check=True,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {processor}),
+            preexec_fn=lambda: os.sched_setaffinity(0, processors),
         ).stdout
 
     def _answers(self, running: Running, path: str, log: str) -> bool:
@@ -135,6 +135,25 @@ class Processes:
                 return True
         except (OSError, urllib.error.URLError):
             return False
+
+
+def family(pid: int) -> list[int]:
+    """A process, its children, theirs and so on."""
+    pids = [pid]
+    for one in pids:
+        with suppress(OSError):
+            pids += map(int, Path(f'/proc/{one}/task/{one}/children').read_text().split())
+    return pids
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process and its living children took so far."""
+    found = 0.0
+    for one in family(pid):
+        with suppress(OSError):
+            fields = Path(f'/proc/{one}/stat').read_text().rpartition(')')[2].split()
+            found += (int(fields[11]) + int(fields[12])) / TICKS
+    return found
 
 
 def compiler() -> str | None:

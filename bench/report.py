@@ -21,9 +21,13 @@ BASE = {
     'bare': 'minimal relay',
     'governed': 'minimal relay',
     'embedded': 'gateway alone',
+    'scale': 'minimal relay',
     'streams': 'minimal relay',
     'peers': 'LiteLLM',
 }
+DATABASE = 'database_cpu_us_per_call'
+"""The figure that only what works on a database server has."""
+
 PACKAGES = ('uvicorn', 'uvloop', 'httptools', 'aiohttp', 'peewee', 'nicegui')
 
 
@@ -105,6 +109,8 @@ def _table(lane: str, rows: list[dict[str, Any]]) -> str:
         f'| CPU µs a {per} |',
         '|---|---|---|---|---|---|---|---|---|',
     ]
+    if with_database := any(DATABASE in row for row in rows):
+        lines = [f'{lines[0]} of the database |', f'{lines[1]}---|']
     for row in rows:
         base = next(
             (
@@ -125,6 +131,7 @@ def _table(lane: str, rows: list[dict[str, Any]]) -> str:
             f'{row["p99_us"] / 1000:,.2f}',
             f'{row["first_byte_p50_us"] / 1000:,.2f}, {row["first_byte_p99_us"] / 1000:,.2f}',
             f'{row[f"cpu_us_per_{per}"]:,.0f}',
+            *([f'{row[DATABASE]:,.0f}' if DATABASE in row else ''] * with_database),
         )
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)

@@ -40,7 +40,7 @@ async def prove(
     """Change a price once; revoke keys and deactivate clients, together so often, while all gateways are called."""
     async with ModelServer() as server:
         site = Site(processes, directory, [model('m', server.port, price=BEFORE)], [POOL] * times, database_url)
-        serving = [await asyncio.to_thread(site.serve, on=number % 2) for number in range(gateways)]
+        serving = [await asyncio.to_thread(site.serve, on=(number % 2,)) for number in range(gateways)]
         proofs = [
             await _price(site, serving),
             await _refused(site, serving, 'a key is revoked', 401, _revoke, range(times // 2)),

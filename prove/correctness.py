@@ -46,7 +46,7 @@ async def prove(
     async with ModelServer() as server:
         offered = [model(name, server.port, price=price) for name, price in PRICES.items()]
         site = Site(processes, directory, offered, pools, database_url)
-        serving = [await asyncio.to_thread(site.serve, on=number % 2) for number in range(gateways)]
+        serving = [await asyncio.to_thread(site.serve, on=(number % 2,)) for number in range(gateways)]
         random_ = random.Random(seed)  # noqa: S311 - a sequence to have again, no secret
         proofs = []
         for number, amount in enumerate(_amounts(worth)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ async def prove(
         serving: list[Load] = []
         for number in range(kills):
             while len(serving) < gateways:
-                serving.append(Load(site, f'{len(loads)}', CALLERS // gateways, on=len(loads) % 2))
+                serving.append(Load(site, f'{len(loads)}', CALLERS // gateways, on=(len(loads) % 2,)))
                 loads.append(serving[-1])
                 await serving[-1].begin()
             await asyncio.sleep(moments.uniform(*SECONDS))
@@ -86,7 +86,7 @@ async def prove(
 class Load:
     """A gateway, and callers who call it until it answers no more, whole answers and streams in turn."""
 
-    def __init__(self, site: Site, name: str, callers: int, *, on: int):
+    def __init__(self, site: Site, name: str, callers: int, *, on: Sequence[int]):
         self.answered: list[Answer] = []
         self.number = 0
         self.gateway: Running

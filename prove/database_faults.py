@@ -102,7 +102,7 @@ class Found:
         self.slowest = 0.0
         self.refused = 0
         self._site = site
-        self._gateways: list[Running] = [site.serve(on=number % 2) for number in range(gateways)]
+        self._gateways: list[Running] = [site.serve(on=(number % 2,)) for number in range(gateways)]
         self._turns = itertools.cycle(self._gateways)
         self._answers: list[Answer] = []
         self._is_over = False

@@ -26,6 +26,11 @@ class Server:
         """Where the server may reach what others put there."""
         return Path(self._server.pgdata).parent
 
+    @property
+    def pid(self) -> int:
+        """The process whose children the others are."""
+        return int((Path(self._server.pgdata) / 'postmaster.pid').read_text().split()[0])
+
     def new_database(self, *, on: Path | None = None) -> str:
         """The address of a fresh, empty database, whose tables are in the folder `on` if there is one."""
         name = f'lumen_{uuid4().hex}'

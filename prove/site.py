@@ -102,7 +102,7 @@ class Site:
     def configuration(self) -> Configuration:
         return Configuration.load(self._installation.configuration, self._installation.environment)
 
-    def serve(self, *, on: int = MEASURED, environment: Mapping[str, str] | None = None) -> Running:
+    def serve(self, *, on: Sequence[int] = MEASURED, environment: Mapping[str, str] | None = None) -> Running:
         """A gateway of it, once it is ready. Its log is `gateway.log`."""
         port = free_port()
         return self._processes.start(

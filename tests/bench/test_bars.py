@@ -125,6 +125,7 @@ def test_who_ends_no_call_meets_no_bar():
 def test_the_bars_ask_for_what_is_measured():
     assert tuple(f'{count:,} keys' for count in gateway.KEYS) == bars.KEYS
     assert f'with {gateway.PAGES} pages open' in bars.PAGES
+    assert tuple(f'1 worker, {accounts}' for accounts in gateway.ACCOUNTS) == bars.ONE_WORKER
     assert {bar.connections for bar in bars.BARS if bar.lane == 'streams'} == {(gateway.STREAMS,)}
     assert {bar.lane for bar in bars.BARS} == set(report.BASE)
 
@@ -164,6 +165,18 @@ def test_a_lane_of_an_earlier_run_says_so_and_keeps_its_bars(page: Path):
     text = page.read_text()
     assert '; medians of 5 rounds of 2 s.' in text.partition('### bare')[2].partition('### governed')[0]
     assert '- Not measured: nginx, which is not installed.' in text
+
+
+def test_what_the_database_takes_has_a_column_where_it_was_measured(page: Path):
+    (minimal, worker), *_ = (lane('scale', worker={'calls_per_second': 400.0})[:2],)
+    report.write({'scale': [minimal, worker | {report.DATABASE: 123.4}], 'bare': lane('bare')}, rounds=5, seconds=2)
+    text = page.read_text()
+    of_scale, of_bare = (text.partition(f'### {name}')[2].partition('###')[0] for name in ('scale', 'bare'))
+    assert of_scale.count(' of the database |') == 1
+    assert of_scale.count(' | 123 |') == 1
+    assert 'of the database' not in of_bare
+    widths = {line.count('|') for line in of_scale.splitlines() if line.startswith('|')}
+    assert len(widths) == 1
 
 
 @pytest.mark.parametrize(('calls', 'code'), [(900.0, 0), (899.0, 1)])
