@@ -274,8 +274,8 @@ class Http(Connection):
             cycle.keep_alive = False
             return
         if not is_whole:
-            if cycle.response_started:
-                self.transport.close()  # this answer would be taken for a part of that one
+            if cycle.response_started:  # this answer would be taken for a part of that one
+                (self.part if cycle.response_complete else self.transport.close)()
                 return
             cycle.give_way()
         self.transport.write(refusal.as_bytes(with_body=self.parser.get_method() != b'HEAD'))

@@ -131,6 +131,21 @@ def test_a_head_alone_is_written_before_the_refusal_of_what_comes_behind_it():
     served(talk)
 
 
+def test_an_answer_given_early_is_not_lost_when_the_rest_of_its_request_cannot_be_read():
+    async def talk(
+        gate: Gate, connections: list[Http], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(b'POST / HTTP/1.1\r\nhost: lumen\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n')
+        gate.let(1)
+        await answered(reader, 1)
+        assert connections[0].cycle.more_body
+        writer.write(b'no length\r\n' + b'x' * 3_000_000)
+        await writer.drain()
+        assert await reader.read() == b''  # an end in order: a connection that is reset takes with it what was not read
+
+    served(talk)
+
+
 def test_no_more_is_read_while_requests_wait():
     async def talk(
         gate: Gate, connections: list[Http], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
